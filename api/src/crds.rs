@@ -1,0 +1,32 @@
+//! The CustomResourceDefinitions, generated from the types of this crate.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+use crate::{ClusterSource, ClusterSummary, ClusterTarget, NodeSummary, PodChaperon, Source, Target};
+
+/// All definitions, in the order in which they are applied.
+pub fn all() -> Vec<CustomResourceDefinition> {
+    vec![
+        Target::crd(),
+        ClusterTarget::crd(),
+        Source::crd(),
+        ClusterSource::crd(),
+        PodChaperon::crd(),
+        ClusterSummary::crd(),
+        NodeSummary::crd(),
+    ]
+}
+
+/// The manifest of one definition.
+pub fn manifest(crd: &CustomResourceDefinition) -> Result<String, serde_saphyr::ser::Error> {
+    let yaml = serde_saphyr::to_string(crd)?;
+    Ok(format!(
+        "# Generated from the types in api/src; change them there and run `make manifests`.\n{yaml}"
+    ))
+}
+
+/// File name of a definition below manifests/crds.
+pub fn file_name(crd: &CustomResourceDefinition) -> String {
+    format!("{}.yaml", crd.spec.names.plural)
+}

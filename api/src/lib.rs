@@ -1,0 +1,37 @@
+//! What all components share: custom resources, names, and how they are read. No I/O.
+//!
+//! ```text
+//! source cluster                                  target cluster
+//!   Target / ClusterTarget ── kubeconfig ──▶        Source / ClusterSource   who may send pods here
+//!   Pod (proxy)            ── parent-uid ──▶        PodChaperon ─owns─▶ Pod (delegate)
+//!   Node (virtual)         ◀─────────────           ClusterSummary, NodeSummary
+//! ```
+//!
+//! * [`names`]: every label, annotation, finalizer and taint key.
+//! * [`target`], [`source`], [`chaperon`], [`summary`]: the custom resources, `multicluster.admiralty.io/v1alpha1`.
+//! * [`virtual_node`]: a target's identity and the name of its virtual node.
+//! * [`options`]: what a user asks for by pod annotations, parsed.
+//! * [`labels`]: how label keys change on the way to a target.
+//! * [`quantity`], [`resources`]: amounts, and what a pod requests.
+//! * [`raw`]: pods as JSON, so that fields newer than this program survive the journey.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod chaperon;
+pub mod crds;
+pub mod labels;
+pub mod names;
+pub mod options;
+pub mod quantity;
+pub mod raw;
+pub mod resources;
+pub mod source;
+pub mod summary;
+pub mod target;
+pub mod virtual_node;
+
+pub use chaperon::{DelegateRef, PodChaperon, PodChaperonSpec, PodChaperonStatus};
+pub use source::{ClusterSource, ClusterSourceSpec, Source, SourceSpec};
+pub use summary::{ClusterSummary, ClusterSummaryFields, NodeEntry, NodeSummary, NodeSummaryFields};
+pub use target::{ClusterTarget, ClusterTargetSpec, Target, TargetSpec, TargetStatus};
+pub use virtual_node::{TargetRef, VirtualNodeName};

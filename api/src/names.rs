@@ -1,0 +1,76 @@
+//! Every label, annotation, finalizer, taint and well-known object name. One place each.
+
+/// API group of the custom resources.
+pub const GROUP: &str = "multicluster.admiralty.io";
+/// API version of the custom resources.
+pub const VERSION: &str = "v1alpha1";
+/// Prefix of all labels and annotations that belong to this system.
+pub const PREFIX: &str = "multicluster.admiralty.io/";
+
+/// Namespaces with this label are served by the webhook.
+pub const NAMESPACE_LABEL: &str = "multicluster-scheduler";
+/// Value of [`NAMESPACE_LABEL`] that turns the webhook on.
+pub const NAMESPACE_LABEL_ENABLED: &str = "enabled";
+
+/// Pod annotation: run this pod in one of the targets.
+pub const ELECT: &str = "multicluster.admiralty.io/elect";
+/// Pod annotation: do not ask for a fitting node first, the target's own scheduler decides.
+pub const NO_RESERVATION: &str = "multicluster.admiralty.io/no-reservation";
+/// Pod annotation: the spec's scheduling constraints choose the virtual node.
+pub const USE_CONSTRAINTS_FROM_SPEC: &str =
+    "multicluster.admiralty.io/use-constraints-from-spec-for-proxy-pod-scheduling";
+/// Pod annotation: scheduling constraints of the proxy pod, as YAML.
+pub const PROXY_POD_SCHEDULING_CONSTRAINTS: &str = "multicluster.admiralty.io/proxy-pod-scheduling-constraints";
+/// Pod annotation: labels (as `key=value`) that match keep their key on the delegate.
+pub const NO_PREFIX_LABEL_REGEXP: &str = "multicluster.admiralty.io/no-prefix-label-regexp";
+/// Pod annotation made by the webhook: the pod as submitted, as YAML.
+pub const SOURCE_POD_MANIFEST: &str = "multicluster.admiralty.io/sourcepod-manifest";
+/// Pod label made by the webhook: marks proxy pods, so that they can be watched alone.
+pub const HAS_FINALIZER: &str = "multicluster.admiralty.io/has-finalizer";
+/// Finalizer of proxy pods: the delegate is known to be gone before the proxy pod goes.
+pub const FINALIZER: &str = "multicluster.admiralty.io/multiclusterForegroundDeletion";
+
+/// Label of chaperons and delegates: UID of the proxy pod.
+pub const PARENT_UID: &str = "multicluster.admiralty.io/parent-uid";
+/// Label of chaperons and delegates: which source cluster the proxy pod lives in.
+pub const PARENT_CLUSTER_NAME: &str = "multicluster.admiralty.io/parent-cluster-name";
+/// Annotation of chaperons and delegates: name of the proxy pod.
+pub const PARENT_NAME: &str = "multicluster.admiralty.io/parent-name";
+/// Annotation of chaperons and delegates: namespace of the proxy pod.
+pub const PARENT_NAMESPACE: &str = "multicluster.admiralty.io/parent-namespace";
+/// Annotation of delegates.
+pub const IS_DELEGATE: &str = "multicluster.admiralty.io/is-delegate";
+
+/// Label of the virtual node of a [`crate::Target`]: its name.
+pub const TARGET_NAME: &str = "multicluster.admiralty.io/target-name";
+/// Label of the virtual node of a [`crate::Target`]: its namespace.
+pub const TARGET_NAMESPACE: &str = "multicluster.admiralty.io/target-namespace";
+/// Label of the virtual node of a [`crate::ClusterTarget`].
+pub const CLUSTER_TARGET_NAME: &str = "multicluster.admiralty.io/cluster-target-name";
+/// Annotation of virtual nodes that the extender changes when refused pods should be tried again.
+pub const WAKE: &str = "multicluster.admiralty.io/wake";
+
+/// Label and taint of virtual nodes.
+pub const PROVIDER: &str = "virtual-kubelet.io/provider";
+/// Value of [`PROVIDER`].
+pub const PROVIDER_VALUE: &str = "admiralty";
+/// Label `type` of virtual nodes.
+pub const VIRTUAL_KUBELET: &str = "virtual-kubelet";
+/// Taint of nodes without a network of their own; virtual nodes may carry it.
+pub const NETWORK_UNAVAILABLE: &str = "node.kubernetes.io/network-unavailable";
+/// Taint that the node-lifecycle controller puts on nodes whose Ready condition is False.
+pub const NOT_READY: &str = "node.kubernetes.io/not-ready";
+/// Taint that the node-lifecycle controller puts on nodes that stopped renewing their Lease.
+pub const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+/// Seconds of toleration that the API server's DefaultTolerationSeconds plugin gives.
+pub const API_SERVER_DEFAULT_TOLERATION_SECONDS: i64 = 300;
+
+/// Default `schedulerName` of proxy pods: the stock kube-scheduler whose profile calls the extender.
+pub const PROXY_SCHEDULER: &str = "admiralty-proxy";
+/// Name of the only [`crate::ClusterSummary`] of a cluster.
+pub const CLUSTER_SUMMARY: &str = "singleton";
+
+/// Is this label or annotation key one of ours?
+pub fn is_ours(key: &str) -> bool {
+    key.starts_with(PREFIX)
+}

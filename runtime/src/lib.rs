@@ -1,0 +1,13 @@
+//! What every binary needs around its work: flags, logs, an admin port, shutdown.
+//!
+//! * [`log`]: log level and format.
+//! * [`cluster`]: a client for the cluster that a component serves.
+//! * [`admin`]: `/metrics`, `/livez`, `/readyz`.
+//! * [`shutdown`]: SIGTERM and SIGINT as a token that work can wait for.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod admin;
+pub mod cluster;
+pub mod log;
+pub mod shutdown;

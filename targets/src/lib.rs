@@ -1,0 +1,27 @@
+//! Connections to target clusters: made, kept, and made anew when their spec or credentials change.
+//!
+//! ```text
+//! Target, ClusterTarget ──watch──▶ supervise ──one task a target──▶ drive ──▶ Runner::run(target, client)
+//!                                                  Secret ──watch──▶  │  └──▶ Runner::failed(target, why)
+//!                                                                     ▼
+//!                                                         kubeconfig ▶ Client
+//! ```
+//!
+//! * [`supervise`]: which targets there are. No restart of the process when one comes, changes or goes.
+//! * [`kubeconfig`]: what a Secret says, parsed as input from outside.
+//! * [`error`]: why a target cannot be connected, in words for its owner.
+//! * [`cluster_name`]: what the source cluster is called in its targets.
+//!
+//! A bad target harms itself alone: its task waits for its Secret to be mended.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod cluster_name;
+pub mod error;
+pub mod kubeconfig;
+pub mod supervise;
+pub mod watching;
+
+pub use cluster_name::cluster_name;
+pub use error::ConnectError;
+pub use supervise::{Runner, supervise};

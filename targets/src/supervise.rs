@@ -1,0 +1,343 @@
+//! Which targets there are, and one supervised task for each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::select;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{Config, Event, watch_object};
+use kube::{Api, Client};
+use multicluster_api::target::{Access, AnyTarget};
+use multicluster_api::{ClusterTarget, Target, TargetRef};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{ConnectError, kubeconfig, watching};
+
+/// How long the work of a target that changed or went may take to end before it is dropped.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long to wait before a target's work that ended by itself begins again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a component does with a target.
+pub trait Runner: Send + Sync + 'static {
+    /// Serve a connected target until `stop`. Begins anew when the spec or the credentials change; never runs twice at
+    /// a time for one target. May return early to be connected anew.
+    fn run(&self, target: AnyTarget, client: Client, stop: CancellationToken) -> impl Future<Output = ()> + Send;
+
+    /// The target cannot be connected until its owner mends it.
+    fn failed(&self, target: AnyTarget, error: ConnectError) -> impl Future<Output = ()> + Send;
+
+    /// The Target or ClusterTarget is gone; its work has ended. `client` is the last one that was connected.
+    fn removed(&self, target: AnyTarget, client: Option<Client>) -> impl Future<Output = ()> + Send;
+
+    /// All targets that exist are known from now on.
+    fn synced(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}
+
+/// Follow Targets and ClusterTargets with `runner` until `stop`. `client` is for the source cluster.
+pub async fn supervise<R: Runner>(client: Client, runner: Arc<R>, stop: CancellationToken) {
+    let targets = watching::watch("targets", Api::<Target>::all(client.clone()), Config::default())
+        .map(|event| (Scope::Namespaced, map(event)));
+    let cluster_targets = watching::watch(
+        "clustertargets",
+        Api::<ClusterTarget>::all(client.clone()),
+        Config::default(),
+    )
+    .map(|event| (Scope::Cluster, map(event)));
+    let mut events = std::pin::pin!(select(targets, cluster_targets));
+    let mut set = Set {
+        client,
+        runner,
+        tasks: BTreeMap::new(),
+        listed: BTreeSet::new(),
+        missing: 2,
+    };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some((scope, event)) = events.next() => set.handle(scope, event).await,
+        }
+    }
+    for (_, task) in std::mem::take(&mut set.tasks) {
+        task.end().await;
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Scope {
+    Namespaced,
+    Cluster,
+}
+
+fn map<K>(event: Event<K>) -> Event<AnyTarget>
+where
+    for<'a> AnyTarget: From<&'a K>,
+{
+    match event {
+        Event::Apply(object) => Event::Apply((&object).into()),
+        Event::InitApply(object) => Event::InitApply((&object).into()),
+        Event::Delete(object) => Event::Delete((&object).into()),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+    }
+}
+
+/// The tasks of all targets.
+struct Set<R> {
+    client: Client,
+    runner: Arc<R>,
+    tasks: BTreeMap<TargetRef, Task>,
+    /// Targets seen since the list under way began.
+    listed: BTreeSet<TargetRef>,
+    /// Lists of which the first is still to come.
+    missing: usize,
+}
+
+struct Task {
+    target: AnyTarget,
+    stop: CancellationToken,
+    handle: JoinHandle<Option<Client>>,
+}
+
+impl Task {
+    async fn end(self) -> Option<Client> {
+        self.stop.cancel();
+        let abort = self.handle.abort_handle();
+        match tokio::time::timeout(STOP_GRACE, self.handle).await {
+            Ok(client) => client.ok().flatten(),
+            Err(_) => {
+                abort.abort();
+                None
+            }
+        }
+    }
+}
+
+impl<R: Runner> Set<R> {
+    async fn handle(&mut self, scope: Scope, event: Event<AnyTarget>) {
+        match event {
+            Event::Init => self.listed.retain(|target| scope_of(target) != scope),
+            Event::InitApply(target) => {
+                self.listed.insert(target.target.clone());
+                self.apply(target).await;
+            }
+            Event::InitDone => self.finish_list(scope).await,
+            Event::Apply(target) => self.apply(target).await,
+            Event::Delete(target) => self.remove(&target.target).await,
+        }
+    }
+
+    /// What an older list had and this one does not went while nobody was watching.
+    async fn finish_list(&mut self, scope: Scope) {
+        let known = self.tasks.keys().filter(|target| scope_of(target) == scope);
+        let gone: Vec<_> = known.filter(|target| !self.listed.contains(target)).cloned().collect();
+        for target in gone {
+            self.remove(&target).await;
+        }
+        if self.missing > 0 {
+            self.missing -= 1;
+            if self.missing == 0 {
+                self.runner.synced().await;
+            }
+        }
+    }
+
+    async fn apply(&mut self, target: AnyTarget) {
+        match self.tasks.get(&target.target) {
+            Some(task) if same_spec(&task.target, &target) && !task.handle.is_finished() => return,
+            // Made anew under the same name while nobody was watching: to the runner, the old one went.
+            Some(task) if task.target.uid != target.uid => self.remove(&target.target).await,
+            Some(_) => {
+                if let Some(task) = self.tasks.remove(&target.target) {
+                    task.end().await;
+                }
+            }
+            None => {}
+        }
+        let stop = CancellationToken::new();
+        let drive = drive(self.client.clone(), self.runner.clone(), target.clone(), stop.clone());
+        self.tasks.insert(
+            target.target.clone(),
+            Task {
+                target,
+                stop,
+                handle: tokio::spawn(drive),
+            },
+        );
+    }
+
+    async fn remove(&mut self, target: &TargetRef) {
+        if let Some(task) = self.tasks.remove(target) {
+            let target = task.target.clone();
+            let client = task.end().await;
+            self.runner.removed(target, client).await;
+        }
+    }
+}
+
+fn scope_of(target: &TargetRef) -> Scope {
+    if target.namespace.is_some() {
+        Scope::Namespaced
+    } else {
+        Scope::Cluster
+    }
+}
+
+/// A change of the status alone changes nothing here.
+fn same_spec(a: &AnyTarget, b: &AnyTarget) -> bool {
+    a.uid == b.uid && a.access == b.access && a.excluded_labels_regexp == b.excluded_labels_regexp
+}
+
+/// Connect one target, again whenever its credentials change, and serve it. Returns its last client.
+async fn drive<R: Runner>(
+    source: Client,
+    runner: Arc<R>,
+    target: AnyTarget,
+    stop: CancellationToken,
+) -> Option<Client> {
+    match target.access.clone() {
+        Access::Invalid(message) => {
+            runner.failed(target, ConnectError::InvalidSpec(message)).await;
+            stop.cancelled().await;
+            None
+        }
+        Access::SelfCluster => {
+            serve(&*runner, &target, &source, &stop).await;
+            Some(source)
+        }
+        Access::Kubeconfig {
+            namespace,
+            secret,
+            key,
+            context,
+        } => {
+            let wanted = WantedSecret {
+                namespace,
+                secret,
+                key,
+                context,
+            };
+            drive_by_secret(source, &*runner, target, wanted, stop).await
+        }
+    }
+}
+
+#[derive(Clone)]
+struct WantedSecret {
+    namespace: String,
+    secret: String,
+    key: String,
+    context: Option<String>,
+}
+
+impl WantedSecret {
+    fn content(&self, secret: Option<Secret>) -> Result<ByteString, ConnectError> {
+        let secret = secret.ok_or_else(|| ConnectError::SecretNotFound {
+            namespace: self.namespace.clone(),
+            name: self.secret.clone(),
+        })?;
+        secret
+            .data
+            .unwrap_or_default()
+            .remove(&self.key)
+            .ok_or_else(|| ConnectError::KeyNotFound {
+                namespace: self.namespace.clone(),
+                name: self.secret.clone(),
+                key: self.key.clone(),
+            })
+    }
+}
+
+/// What a kubeconfig Secret holds, or why it holds nothing of use; `None` before it was read at all.
+type Content = Option<Result<ByteString, ConnectError>>;
+
+async fn drive_by_secret<R: Runner>(
+    source: Client,
+    runner: &R,
+    target: AnyTarget,
+    wanted: WantedSecret,
+    stop: CancellationToken,
+) -> Option<Client> {
+    let (sender, mut contents) = watch::channel(Content::None);
+    let _pump = AbortOnDrop(tokio::spawn(pump_secret(source, wanted.clone(), sender)));
+    let mut client = None;
+    while !stop.is_cancelled() {
+        let content = contents.borrow_and_update().clone();
+        let connected = match content {
+            None => None,
+            Some(Ok(text)) => Some(kubeconfig::client(&text, wanted.context.as_deref()).await),
+            Some(Err(error)) => Some(Err(error)),
+        };
+        let child = stop.child_token();
+        let interrupted = async {
+            tokio::select! { _ = contents.changed() => {}, () = stop.cancelled() => {} }
+            child.cancel();
+        };
+        let work = async {
+            match connected {
+                Some(Ok(connected)) => {
+                    client = Some(connected.clone());
+                    serve(runner, &target, &connected, &child).await;
+                }
+                Some(Err(error)) => runner.failed(target.clone(), error).await,
+                None => {}
+            }
+        };
+        tokio::join!(interrupted, within_grace(work, &child));
+    }
+    client
+}
+
+/// Let work end by itself after `stop`, but not for ever.
+async fn within_grace(work: impl Future<Output = ()>, stop: &CancellationToken) {
+    let too_long = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_GRACE).await;
+    };
+    tokio::select! { () = work => {}, () = too_long => {} }
+}
+
+/// Follow a kubeconfig Secret. A Secret that merely cannot be read right now changes nothing once it has been read.
+async fn pump_secret(source: Client, wanted: WantedSecret, contents: watch::Sender<Content>) {
+    let api = Api::<Secret>::namespaced(source, &wanted.namespace);
+    let mut secrets = std::pin::pin!(watch_object(api, &wanted.secret).backoff(watching::Pauses::default()));
+    while let Some(event) = secrets.next().await {
+        let next = match event {
+            Ok(secret) => wanted.content(secret),
+            Err(error) => Err(ConnectError::SecretUnreadable(error.to_string())),
+        };
+        contents.send_if_modified(|content| {
+            let unreadable = matches!(next, Err(ConnectError::SecretUnreadable(_)));
+            let news = content.as_ref() != Some(&next) && !(unreadable && content.is_some());
+            if news {
+                *content = Some(next);
+            }
+            news
+        });
+    }
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Run until `stop`; work that ended by itself begins again after a pause.
+async fn serve<R: Runner>(runner: &R, target: &AnyTarget, client: &Client, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        runner.run(target.clone(), client.clone(), stop.clone()).await;
+        tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(RESTART_PAUSE) => {} }
+    }
+}

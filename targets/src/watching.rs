@@ -1,0 +1,59 @@
+//! Watches with one backoff for all.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as start};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+
+/// First pause after an error; the next ones double up to [`MAX_PAUSE`].
+const MIN_PAUSE: Duration = Duration::from_millis(200);
+/// A target that comes back is noticed at the latest after this.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long to wait after errors in a row.
+#[derive(Clone, Debug)]
+pub struct Pauses(Duration);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self(MIN_PAUSE)
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.0;
+        self.0 = (pause * 2).min(MAX_PAUSE);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// Watch for ever; errors are logged, and the watch goes on after a pause.
+pub fn watch<K>(what: &'static str, api: Api<K>, config: watcher::Config) -> impl Stream<Item = Event<K>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    try_watch(api, config)
+        .filter_map(move |event| async move { event.inspect_err(|error| tracing::warn!(what, %error, "watch")).ok() })
+}
+
+/// Watch for ever, and pass errors on as well; the watch goes on after a pause.
+pub fn try_watch<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    start(api, config).backoff(Pauses::default())
+}
