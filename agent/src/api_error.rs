@@ -1,0 +1,48 @@
+//! What an API server's refusals mean.
+
+use kube::Error;
+
+/// HTTP status of the API server's answer.
+fn code(error: &Error) -> Option<u16> {
+    if let Error::Api(status) = error {
+        Some(status.code)
+    } else {
+        None
+    }
+}
+
+/// The object is not there.
+pub fn is_not_found(error: &Error) -> bool {
+    code(error) == Some(404)
+}
+
+/// An object of this name is there already.
+pub fn is_already_exists(error: &Error) -> bool {
+    matches!(error, Error::Api(status) if status.code == 409 && status.reason == "AlreadyExists")
+}
+
+/// A precondition did not hold: what was read before is out of date.
+pub fn is_conflict(error: &Error) -> bool {
+    matches!(error, Error::Api(status) if status.code == 409 && status.reason != "AlreadyExists")
+}
+
+/// The credentials are not, or no longer, good for this.
+pub fn is_denied(error: &Error) -> bool {
+    matches!(code(error), Some(401 | 403))
+}
+
+/// The API server understood and refuses: trying again does not help until something changes.
+pub fn refusal(error: &Error) -> Option<String> {
+    match error {
+        Error::Api(status) if matches!(status.code, 400 | 403 | 404 | 422) => Some(status.message.clone()),
+        _ => None,
+    }
+}
+
+/// An object that is gone, or another one by now, is as good as deleted.
+pub fn ignore_gone<T>(result: Result<T, Error>) -> Result<(), Error> {
+    match result {
+        Err(error) if !is_not_found(&error) && !is_conflict(&error) => Err(error),
+        _ => Ok(()),
+    }
+}

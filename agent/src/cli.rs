@@ -1,0 +1,74 @@
+//! Arguments of the agent.
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use multicluster_runtime::admin::AdminArgs;
+use multicluster_runtime::cluster::ClusterArgs;
+use multicluster_runtime::log::LogArgs;
+
+/// Keeps virtual nodes, delegate pods, their statuses and the summaries of clusters in step
+#[derive(Parser, Debug)]
+#[command(version)]
+pub struct Args {
+    /// What this cluster is: pods are sent from it (source), to it (target), or both
+    #[arg(long, env = "ROLES", value_delimiter = ',', default_value = "source,target")]
+    pub roles: Vec<Role>,
+    /// What this cluster is called in its targets; without it, the UID of its namespace kube-system
+    #[arg(long, env = "CLUSTER_NAME")]
+    pub cluster_name: Option<String>,
+    /// A target that has shown no sign of life for this many seconds is NotReady
+    #[arg(long, env = "STALE_AFTER_SECONDS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(5..=300))]
+    pub stale_after_seconds: u16,
+    /// Tell sources about each node of this cluster (labels, taints, free room); without it, only the sums
+    #[arg(long, env = "PUBLISH_NODES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub publish_nodes: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub cluster: ClusterArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub admin: AdminArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub log: LogArgs,
+}
+
+/// What a cluster is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Pods are sent from it.
+    Source,
+    /// Pods are sent to it.
+    Target,
+}
+
+impl Args {
+    /// Does the cluster have this role?
+    pub fn is(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// After how long without a heartbeat a target is given up.
+    pub fn stale_after(&self) -> Duration {
+        Duration::from_secs(self.stale_after_seconds.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn roles_are_a_list() {
+        let args = Args::parse_from(["agent", "--roles", "target"]);
+        assert!(args.is(Role::Target) && !args.is(Role::Source));
+    }
+}

@@ -1,0 +1,74 @@
+//! The JSON merge patch (RFC 7386) that turns one value into another.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// The patch from `old` to `new`, or `None` when they are equal. Arrays are replaced as a whole.
+pub fn diff(old: &Value, new: &Value) -> Option<Value> {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            let mut patch = Map::new();
+            for (key, value) in new {
+                match old.get(key) {
+                    None => patch.insert(key.clone(), value.clone()),
+                    Some(before) => match diff(before, value) {
+                        Some(change) => patch.insert(key.clone(), change),
+                        None => continue,
+                    },
+                };
+            }
+            for key in old.keys().filter(|key| !new.contains_key(*key)) {
+                patch.insert(key.clone(), Value::Null);
+            }
+            (!patch.is_empty()).then_some(Value::Object(patch))
+        }
+        (old, new) if old == new => None,
+        (_, new) => Some(new.clone()),
+    }
+}
+
+/// [`diff`] of two typed values.
+pub fn diff_of<T: Serialize>(old: &T, new: &T) -> Result<Option<Value>, serde_json::Error> {
+    Ok(diff(&serde_json::to_value(old)?, &serde_json::to_value(new)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn apply(target: &mut Value, patch: &Value) {
+        let Value::Object(patch) = patch else {
+            *target = patch.clone();
+            return;
+        };
+        if !target.is_object() {
+            *target = json!({});
+        }
+        let object = target.as_object_mut().unwrap();
+        for (key, value) in patch {
+            if value.is_null() {
+                object.remove(key);
+            } else {
+                apply(object.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+    }
+
+    #[test]
+    fn a_patch_has_only_what_changed() {
+        let old = json!({"a": 1, "b": {"c": [1], "d": 2}, "e": 3});
+        let new = json!({"a": 1, "b": {"c": [1, 2], "d": 2}});
+        let patch = diff(&old, &new).unwrap();
+        assert_eq!(patch, json!({"b": {"c": [1, 2]}, "e": null}));
+        let mut patched = old;
+        apply(&mut patched, &patch);
+        assert_eq!(patched, new);
+    }
+
+    #[test]
+    fn equal_values_need_no_patch() {
+        assert_eq!(diff(&json!({"a": {"b": []}}), &json!({"a": {"b": []}})), None);
+    }
+}

@@ -1,0 +1,231 @@
+//! The work for all targets, and for proxy pods that belong to none.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::ListParams;
+use kube::runtime::watcher::Config;
+use kube::{Api, Client, ResourceExt};
+use multicluster_api::target::AnyTarget;
+use multicluster_api::{TargetRef, names};
+use multicluster_targets::{ConnectError, Runner};
+use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
+
+use super::keep_node::NodeKeeper;
+use super::link::Link;
+use super::proxy_pods::ProxyPod;
+use crate::follow::{Change, follow};
+use crate::home::Home;
+use crate::queue::Outcome;
+
+/// Proxy pods without a target that are worked on at a time.
+const CONCURRENCY: usize = 8;
+/// What names of virtual nodes begin with.
+const NODE_PREFIX: &str = "admiralty-";
+
+/// All targets.
+pub struct Fleet {
+    home: Arc<Home>,
+    /// By the name of their virtual node.
+    links: RwLock<HashMap<String, Arc<Link>>>,
+    /// All targets that exist are known.
+    synced: AtomicBool,
+    on_synced: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Fleet {
+    /// No targets yet. `on_synced` is called once, when all are known.
+    pub fn new(home: Arc<Home>, on_synced: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            home,
+            links: RwLock::default(),
+            synced: AtomicBool::new(false),
+            on_synced: Box::new(on_synced),
+        })
+    }
+
+    fn link(&self, target: &AnyTarget) -> Arc<Link> {
+        let node = target.target.virtual_node().as_str().to_owned();
+        let new = || Link::new(self.home.clone(), target.clone());
+        self.links.write().entry(node).or_insert_with(new).clone()
+    }
+
+    /// Follow the proxy pods, and see to those that belong to no target, until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let this = self.clone();
+        let work = move |uid: String| {
+            let this = this.clone();
+            async move { this.reconcile(uid).await }
+        };
+        tokio::select! {
+            () = self.watch_pods() => {}
+            () = self.home.queue.run(CONCURRENCY, stop, work) => {}
+        }
+    }
+
+    async fn watch_pods(&self) {
+        let proxy_pods = Config::default().labels(&format!("{}=true", names::HAS_FINALIZER));
+        let api = Api::<Pod>::all(self.home.client.clone());
+        let mut changes = std::pin::pin!(follow("proxy pods", api, proxy_pods));
+        while let Some(change) = changes.next().await {
+            match change {
+                Change::Put(pod) => {
+                    let pod = ProxyPod::from(&pod);
+                    if let Some(replaced) = self.home.pods.put(pod.clone()) {
+                        self.dispatch_gone(&replaced);
+                    }
+                    self.dispatch(&pod);
+                }
+                Change::Gone(key) => {
+                    if let Some(uid) = self.home.pods.remove(&key) {
+                        self.dispatch_gone(&uid);
+                    }
+                }
+                Change::Listed => {
+                    self.home.pods.set_listed();
+                    self.add_all();
+                }
+            }
+        }
+    }
+
+    fn dispatch(&self, pod: &ProxyPod) {
+        let links = self.links.read();
+        for link in links.values().filter(|link| link.concerns(pod)) {
+            link.add(pod.uid.clone());
+        }
+        let homeless = !pod.node_name.is_empty() && !links.contains_key(&pod.node_name);
+        if homeless || (pod.deleting && pod.node_name.is_empty()) {
+            self.home.queue.add(pod.uid.clone());
+        }
+    }
+
+    fn dispatch_gone(&self, uid: &str) {
+        for link in self.links.read().values() {
+            link.chaperons.forget(uid);
+            if link.chaperons.get(uid).is_some() {
+                link.add(uid.to_owned());
+            }
+        }
+    }
+
+    fn add_all(&self) {
+        for uid in self.home.pods.uids() {
+            self.home.queue.add(uid);
+        }
+        for link in self.links.read().values() {
+            link.add_all();
+        }
+    }
+
+    /// A proxy pod that is bound to no known target: it was never bound, or its Target is gone.
+    async fn reconcile(&self, uid: String) -> Outcome {
+        if !self.synced.load(Ordering::SeqCst) || !self.home.pods.is_listed() {
+            return Outcome::Done;
+        }
+        let Some(pod) = self.home.pods.get(&uid) else {
+            return Outcome::Done;
+        };
+        let result = match self.homeless(&pod) {
+            Homeless::No => return Outcome::Done,
+            Homeless::Delete => self.home.delete_pod(&pod).await,
+            Homeless::Release => self.home.remove_finalizer(&pod).await,
+        };
+        match result {
+            Ok(()) => Outcome::Done,
+            Err(error) => {
+                tracing::warn!(namespace = pod.namespace, pod = pod.name, %error, "proxy pod without a target");
+                Outcome::Retry
+            }
+        }
+    }
+
+    fn homeless(&self, pod: &ProxyPod) -> Homeless {
+        let links = self.links.read();
+        let bound = !pod.node_name.is_empty();
+        if links.contains_key(&pod.node_name) || (bound && !pod.node_name.starts_with(NODE_PREFIX)) {
+            return Homeless::No;
+        }
+        // A delegate may still run where an attempt to bind the pod has begun.
+        let attempted = links.values().any(|link| link.chaperons.get(&pod.uid).is_some());
+        match (pod.deleting, bound) {
+            (true, _) if attempted => Homeless::No,
+            (true, _) => Homeless::Release,
+            // Its controller makes another one, for the targets that are left.
+            (false, true) => Homeless::Delete,
+            (false, false) => Homeless::No,
+        }
+    }
+
+    /// Remove the nodes of targets that went while no agent was running.
+    async fn sweep_nodes(&self) -> Result<(), kube::Error> {
+        let ours = ListParams::default().labels(&format!("{}={}", names::PROVIDER, names::PROVIDER_VALUE));
+        for node in Api::<Node>::all(self.home.client.clone()).list_metadata(&ours).await? {
+            let name = node.name_any();
+            if name.starts_with(NODE_PREFIX) && !self.links.read().contains_key(&name) {
+                let (events, metrics) = (self.home.events.clone(), self.home.metrics.clone());
+                NodeKeeper::new(self.home.client.clone(), &name, events, metrics)
+                    .remove()
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What to do about a proxy pod that may belong to no target.
+enum Homeless {
+    No,
+    Delete,
+    Release,
+}
+
+impl Runner for Fleet {
+    async fn run(&self, target: AnyTarget, client: Client, stop: CancellationToken) {
+        self.link(&target).run(target, client, stop).await;
+    }
+
+    async fn failed(&self, target: AnyTarget, error: ConnectError) {
+        tracing::warn!(target = %target.target, %error, "target");
+        self.link(&target)
+            .failed(target, error.reason(), error.to_string())
+            .await;
+    }
+
+    async fn removed(&self, target: AnyTarget, client: Option<Client>) {
+        let node = target.target.virtual_node();
+        let link = self.links.write().remove(node.as_str());
+        if let Some(link) = link {
+            link.remove(client).await;
+        }
+        self.add_all();
+    }
+
+    async fn synced(&self) {
+        self.synced.store(true, Ordering::SeqCst);
+        (self.on_synced)();
+        if let Err(error) = self.sweep_nodes().await {
+            tracing::warn!(%error, "sweeping virtual nodes");
+        }
+        self.add_all();
+    }
+}
+
+/// A target's name, for logs.
+impl Fleet {
+    /// Names of all targets that are known, sorted.
+    pub fn targets(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.links.read().keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// The name of the virtual node of a target.
+    pub fn node_of(target: &TargetRef) -> String {
+        target.virtual_node().into()
+    }
+}

@@ -1,0 +1,150 @@
+//! Keeps a virtual node, its Lease and the Target's condition as they should be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource};
+use multicluster_api::target::AnyTarget;
+use serde_json::json;
+
+use super::health::Health;
+use super::target_status;
+use super::virtual_node::{Wanted, metadata_patch, new_node, status_patch};
+use crate::api_error;
+use crate::events::Events;
+use crate::metrics::{Metrics, TargetLabel};
+
+/// Namespace of the node Leases (KEP-589).
+const LEASE_NAMESPACE: &str = "kube-node-lease";
+/// As the kubelet's default.
+const LEASE_DURATION_SECONDS: i32 = 40;
+/// How often the Lease is renewed, as the kubelet does.
+pub const LEASE_PERIOD: Duration = Duration::from_secs(10);
+
+/// Keeps one virtual node.
+pub struct NodeKeeper {
+    source: Client,
+    name: String,
+    events: Events,
+    metrics: Arc<Metrics>,
+}
+
+impl NodeKeeper {
+    /// For the node of this name, in the source cluster.
+    pub fn new(source: Client, name: &str, events: Events, metrics: Arc<Metrics>) -> Self {
+        Self {
+            source,
+            name: name.into(),
+            events,
+            metrics,
+        }
+    }
+
+    fn nodes(&self) -> Api<Node> {
+        Api::all(self.source.clone())
+    }
+
+    fn leases(&self) -> Api<Lease> {
+        Api::namespaced(self.source.clone(), LEASE_NAMESPACE)
+    }
+
+    /// Bring the node in line. Without `wanted` (nothing is known of the target yet) only its health is written, and no
+    /// node is made.
+    pub async fn keep(&self, target: &AnyTarget, wanted: Option<&Wanted>, health: &Health) -> Result<(), kube::Error> {
+        let node = match (self.nodes().get_opt(&self.name).await?, wanted) {
+            (Some(node), _) => Some(node),
+            (None, Some(wanted)) if *health != Health::Unknown => {
+                let node = new_node(&self.name, wanted, health, Timestamp::now());
+                Some(self.nodes().create(&PostParams::default(), &node).await?)
+            }
+            (None, _) => None,
+        };
+        if let Some(node) = &node {
+            self.update(node, wanted, health).await?;
+        }
+        self.report(target, health).await
+    }
+
+    async fn update(&self, node: &Node, wanted: Option<&Wanted>, health: &Health) -> Result<(), kube::Error> {
+        let params = PatchParams::default();
+        if let Some(patch) = wanted.and_then(|wanted| metadata_patch(node, wanted)) {
+            api_error::ignore_gone(self.nodes().patch(&self.name, &params, &Patch::Merge(patch)).await)?;
+        }
+        if let Some(patch) = status_patch(node, wanted, health, Timestamp::now()) {
+            api_error::ignore_gone(
+                self.nodes()
+                    .patch_status(&self.name, &params, &Patch::Strategic(patch))
+                    .await,
+            )?;
+        }
+        Ok(())
+    }
+
+    async fn report(&self, target: &AnyTarget, health: &Health) -> Result<(), kube::Error> {
+        let ready = matches!(health, Health::Ready);
+        let label = TargetLabel {
+            node: self.name.clone(),
+        };
+        self.metrics.target_ready.get_or_create(&label).set(i64::from(ready));
+        let Some(changed) = target_status::report(&self.source, target, &self.name, health).await? else {
+            return Ok(());
+        };
+        self.metrics.target_transitions.get_or_create(&label).inc();
+        let reference = target_status::reference(target);
+        match health {
+            Health::NotReady { reason, message } => self.events.warning(reference, reason, "Connect", message.clone()),
+            _ => self.events.normal(reference, "TargetReady", "Connect", changed),
+        }
+        Ok(())
+    }
+
+    /// Renew the Lease. This tells the node-lifecycle controller that somebody still answers for the node's condition,
+    /// whatever it says.
+    pub async fn renew_lease(&self) -> Result<(), kube::Error> {
+        let now = MicroTime(Timestamp::now());
+        let patch = Patch::Merge(json!({ "spec": { "renewTime": now } }));
+        match self.leases().patch(&self.name, &PatchParams::default(), &patch).await {
+            Err(error) if api_error::is_not_found(&error) => self.create_lease(now).await,
+            result => result.map(drop),
+        }
+    }
+
+    async fn create_lease(&self, now: MicroTime) -> Result<(), kube::Error> {
+        let Some(node) = self.nodes().get_opt(&self.name).await? else {
+            return Ok(());
+        };
+        let owner = OwnerReference {
+            controller: None,
+            ..node.controller_owner_ref(&()).unwrap_or_default()
+        };
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(self.name.clone()),
+                owner_references: Some(vec![owner]),
+                ..Default::default()
+            },
+            spec: Some(LeaseSpec {
+                holder_identity: Some(self.name.clone()),
+                lease_duration_seconds: Some(LEASE_DURATION_SECONDS),
+                renew_time: Some(now),
+                ..Default::default()
+            }),
+        };
+        self.leases().create(&PostParams::default(), &lease).await.map(drop)
+    }
+
+    /// The target is gone: so are its node and Lease.
+    pub async fn remove(&self) -> Result<(), kube::Error> {
+        let label = TargetLabel {
+            node: self.name.clone(),
+        };
+        self.metrics.target_ready.remove(&label);
+        api_error::ignore_gone(self.nodes().delete(&self.name, &DeleteParams::default()).await)?;
+        api_error::ignore_gone(self.leases().delete(&self.name, &DeleteParams::default()).await)
+    }
+}

@@ -1,0 +1,27 @@
+//! The source side: virtual nodes stand for targets, and proxy pods live what their delegates live.
+//!
+//! ```text
+//! Target ──▶ fleet ──one a target──▶ link ──watch──▶ ClusterSummary, PodChaperon (in the target)
+//!              │                      │ virtual_node ──▶ Node, Lease, Target status
+//!              ▼                      ▼
+//! Pod ──▶ proxy_pods ──────────▶ decide ──▶ Pod status, deletion, finalizer │ PodChaperon deletion (in the target)
+//! ```
+//!
+//! * [`proxy_pods`]: the proxy pods of this cluster.
+//! * [`chaperons`]: their chaperons, per target.
+//! * [`decide`]: what to do about a pod and its chaperon. Pure.
+//! * [`status`]: the status of a proxy pod, from that of its delegate. Pure.
+//! * [`health`]: whether a target is well. Pure.
+//! * [`virtual_node`]: what the node looks like. Pure.
+//! * [`link`]: the work for one target. [`fleet`]: for all of them.
+
+pub mod chaperons;
+pub mod decide;
+pub mod fleet;
+pub mod health;
+pub mod keep_node;
+pub mod link;
+pub mod proxy_pods;
+pub mod status;
+pub mod target_status;
+pub mod virtual_node;

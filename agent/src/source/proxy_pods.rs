@@ -1,0 +1,129 @@
+//! The proxy pods of this cluster, as far as the agent needs to know them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use kube::ResourceExt;
+use multicluster_api::names;
+use parking_lot::RwLock;
+
+use crate::follow::Key;
+
+/// What is kept of a proxy pod.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProxyPod {
+    /// UID.
+    pub uid: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// The node it is bound to, or empty.
+    pub node_name: String,
+    /// It has a deletion timestamp.
+    pub deleting: bool,
+    /// All finalizers.
+    pub finalizers: Vec<String>,
+    /// Annotations that are not ours.
+    pub annotations: BTreeMap<String, String>,
+    /// Names of the containers, init containers and ephemeral containers.
+    pub containers: Vec<String>,
+    /// The status as last read or written.
+    pub status: PodStatus,
+    /// Version of the pod.
+    pub resource_version: String,
+}
+
+impl ProxyPod {
+    /// Does our finalizer hold it?
+    pub fn is_held(&self) -> bool {
+        self.finalizers.iter().any(|finalizer| finalizer == names::FINALIZER)
+    }
+}
+
+impl From<&Pod> for ProxyPod {
+    fn from(pod: &Pod) -> Self {
+        let spec = pod.spec.clone().unwrap_or_default();
+        let containers = spec.containers.into_iter().map(|container| container.name);
+        let init = spec
+            .init_containers
+            .unwrap_or_default()
+            .into_iter()
+            .map(|container| container.name);
+        let ephemeral = spec
+            .ephemeral_containers
+            .unwrap_or_default()
+            .into_iter()
+            .map(|container| container.name);
+        let annotations = pod.annotations().iter().filter(|(key, _)| !names::is_ours(key));
+        Self {
+            uid: pod.uid().unwrap_or_default(),
+            namespace: pod.namespace().unwrap_or_default(),
+            name: pod.name_any(),
+            node_name: spec.node_name.unwrap_or_default(),
+            deleting: pod.metadata.deletion_timestamp.is_some(),
+            finalizers: pod.finalizers().to_vec(),
+            annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            containers: containers.chain(init).chain(ephemeral).collect(),
+            status: pod.status.clone().unwrap_or_default(),
+            resource_version: pod.resource_version().unwrap_or_default(),
+        }
+    }
+}
+
+/// All proxy pods, by UID.
+#[derive(Debug, Default)]
+pub struct ProxyPods(RwLock<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    pods: HashMap<String, Arc<ProxyPod>>,
+    uids: HashMap<Key, String>,
+    listed: bool,
+}
+
+impl ProxyPods {
+    /// Take in a pod. Returns the UID of the pod that had its name before, if that was another one.
+    pub fn put(&self, pod: ProxyPod) -> Option<String> {
+        let mut inner = self.0.write();
+        let key = (pod.namespace.clone(), pod.name.clone());
+        let replaced = inner.uids.insert(key, pod.uid.clone()).filter(|uid| *uid != pod.uid);
+        if let Some(uid) = &replaced {
+            inner.pods.remove(uid);
+        }
+        let newer = |known: &Arc<ProxyPod>| crate::target::index::newer(&known.resource_version, &pod.resource_version);
+        if !inner.pods.get(&pod.uid).is_some_and(newer) {
+            inner.pods.insert(pod.uid.clone(), Arc::new(pod));
+        }
+        replaced
+    }
+
+    /// A pod is gone. Returns its UID.
+    pub fn remove(&self, key: &Key) -> Option<String> {
+        let mut inner = self.0.write();
+        let uid = inner.uids.remove(key)?;
+        inner.pods.remove(&uid);
+        Some(uid)
+    }
+
+    /// All pods that exist are known.
+    pub fn set_listed(&self) {
+        self.0.write().listed = true;
+    }
+
+    /// Are all pods that exist known?
+    pub fn is_listed(&self) -> bool {
+        self.0.read().listed
+    }
+
+    /// The pod with this UID.
+    pub fn get(&self, uid: &str) -> Option<Arc<ProxyPod>> {
+        self.0.read().pods.get(uid).cloned()
+    }
+
+    /// UIDs of all pods.
+    pub fn uids(&self) -> Vec<String> {
+        self.0.read().pods.keys().cloned().collect()
+    }
+}

@@ -1,0 +1,265 @@
+//! What to do about a chaperon and its delegate. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use multicluster_api::{DelegateRef, PodChaperonStatus, names};
+
+use super::index::{Chaperon, Delegate};
+
+/// How long a delegate that was deleted here stays away before the chaperon makes it anew. While the source is
+/// connected, it deletes the chaperon long before: a pod does not rise again. While it is not, no replica is lost.
+pub const REBIRTH: Duration = Duration::from_secs(60);
+
+/// What to do about a chaperon and its delegate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// All is as it should be.
+    Nothing,
+    /// Look again after this time.
+    Wait(Duration),
+    /// Make the delegate.
+    Create,
+    /// Delete the delegate with this UID.
+    Delete {
+        /// UID of the delegate.
+        uid: String,
+    },
+    /// Write this status.
+    Status(Box<PodChaperonStatus>),
+}
+
+/// Decide. `now` is the wall clock, for the time of a deletion that outlives this process.
+pub fn decide(chaperon: Option<&Chaperon>, delegate: Option<&Delegate>, now: Timestamp) -> Action {
+    match (chaperon, delegate) {
+        // Without its chaperon a delegate is garbage, and the garbage collector knows its owner.
+        (None, _) => Action::Nothing,
+        (Some(chaperon), Some(delegate)) if delegate.owner_uid != chaperon.uid => {
+            // Of the chaperon that had this name before: it goes first.
+            Action::Wait(Duration::from_secs(1))
+        }
+        (Some(chaperon), Some(delegate)) if chaperon.deleting => match delegate.deleting {
+            true => Action::Nothing,
+            false => Action::Delete {
+                uid: delegate.uid.clone(),
+            },
+        },
+        (Some(chaperon), None) if chaperon.deleting => Action::Nothing,
+        (Some(chaperon), Some(delegate)) => {
+            let status = status(chaperon, delegate);
+            if status == chaperon.status {
+                Action::Nothing
+            } else {
+                Action::Status(Box::new(status))
+            }
+        }
+        (Some(chaperon), None) => without_delegate(chaperon, now),
+    }
+}
+
+fn without_delegate(chaperon: &Chaperon, now: Timestamp) -> Action {
+    let Some(known) = &chaperon.status.delegate else {
+        return Action::Create;
+    };
+    if is_final(&chaperon.status.pod) {
+        return Action::Nothing;
+    }
+    let Some(gone) = &known.deletion_timestamp else {
+        let delegate = DelegateRef {
+            deletion_timestamp: Some(Time(now)),
+            ..known.clone()
+        };
+        return Action::Status(Box::new(PodChaperonStatus {
+            pod: chaperon.status.pod.clone(),
+            delegate: Some(delegate),
+        }));
+    };
+    if !chaperon.restarts {
+        return Action::Nothing;
+    }
+    let away = Duration::try_from(now.duration_since(gone.0)).unwrap_or_default();
+    match REBIRTH.checked_sub(away).filter(|left| !left.is_zero()) {
+        Some(left) => Action::Wait(left),
+        None => Action::Create,
+    }
+}
+
+/// The status that the chaperon of this delegate should have.
+fn status(chaperon: &Chaperon, delegate: &Delegate) -> PodChaperonStatus {
+    let known = chaperon
+        .status
+        .delegate
+        .as_ref()
+        .filter(|known| known.uid == delegate.uid);
+    let bound_resource_version = match known {
+        Some(known) if known.node_name == delegate.node_name => known.bound_resource_version.clone(),
+        _ if delegate.node_name.is_empty() => String::new(),
+        _ => delegate.resource_version.clone(),
+    };
+    let changed =
+        |(key, value): &(&String, &String)| !names::is_ours(key) && chaperon.annotations.get(*key) != Some(*value);
+    PodChaperonStatus {
+        pod: delegate.status.clone(),
+        delegate: Some(DelegateRef {
+            uid: delegate.uid.clone(),
+            node_name: delegate.node_name.clone(),
+            bound_resource_version,
+            deletion_timestamp: delegate.deletion_timestamp.clone(),
+            annotations: delegate
+                .annotations
+                .iter()
+                .filter(changed)
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+        }),
+    }
+}
+
+fn is_final(status: &PodStatus) -> bool {
+    matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chaperon() -> Chaperon {
+        Chaperon {
+            uid: "c".into(),
+            restarts: true,
+            ..Default::default()
+        }
+    }
+
+    fn delegate() -> Delegate {
+        Delegate {
+            uid: "d".into(),
+            owner_uid: "c".into(),
+            resource_version: "7".into(),
+            ..Default::default()
+        }
+    }
+
+    fn now() -> Timestamp {
+        "2030-01-01T00:00:00Z".parse().unwrap()
+    }
+
+    fn with_status(mut chaperon: Chaperon, delegate: &Delegate) -> Chaperon {
+        chaperon.status = status(&chaperon, delegate);
+        chaperon
+    }
+
+    #[test]
+    fn a_new_chaperon_gets_its_delegate() {
+        assert_eq!(decide(Some(&chaperon()), None, now()), Action::Create);
+    }
+
+    #[test]
+    fn a_chaperon_that_goes_takes_its_delegate_along() {
+        let going = Chaperon {
+            deleting: true,
+            ..chaperon()
+        };
+        assert_eq!(
+            decide(Some(&going), Some(&delegate()), now()),
+            Action::Delete { uid: "d".into() }
+        );
+        assert_eq!(decide(Some(&going), None, now()), Action::Nothing);
+        let stopping = Delegate {
+            deleting: true,
+            ..delegate()
+        };
+        assert_eq!(decide(Some(&going), Some(&stopping), now()), Action::Nothing);
+    }
+
+    #[test]
+    fn a_status_is_written_once() {
+        let running = Delegate {
+            node_name: "n".into(),
+            ..delegate()
+        };
+        let Action::Status(written) = decide(Some(&chaperon()), Some(&running), now()) else {
+            panic!()
+        };
+        let reference = written.delegate.clone().unwrap();
+        assert_eq!(
+            (reference.node_name.as_str(), reference.bound_resource_version.as_str()),
+            ("n", "7")
+        );
+        let after = Chaperon {
+            status: *written,
+            ..chaperon()
+        };
+        let later = Delegate {
+            resource_version: "9".into(),
+            ..running
+        };
+        assert_eq!(decide(Some(&after), Some(&later), now()), Action::Nothing);
+    }
+
+    #[test]
+    fn a_deleted_delegate_is_reported_and_rises_only_when_nobody_cares_for_a_minute() {
+        let known = with_status(
+            chaperon(),
+            &Delegate {
+                node_name: "n".into(),
+                ..delegate()
+            },
+        );
+        let Action::Status(reported) = decide(Some(&known), None, now()) else {
+            panic!()
+        };
+        assert!(reported.delegate.as_ref().unwrap().deletion_timestamp.is_some());
+        let reported = Chaperon {
+            status: *reported,
+            ..known
+        };
+        let at = |seconds: i64| now() + jiff::SignedDuration::from_secs(seconds);
+        assert_eq!(
+            decide(Some(&reported), None, at(20)),
+            Action::Wait(Duration::from_secs(40))
+        );
+        assert_eq!(decide(Some(&reported), None, at(61)), Action::Create);
+        let job = Chaperon {
+            restarts: false,
+            ..reported
+        };
+        assert_eq!(decide(Some(&job), None, at(61)), Action::Nothing);
+    }
+
+    #[test]
+    fn a_finished_delegate_that_was_collected_stays_finished() {
+        let mut finished = delegate();
+        finished.status.phase = Some("Succeeded".into());
+        assert_eq!(
+            decide(Some(&with_status(chaperon(), &finished)), None, now()),
+            Action::Nothing
+        );
+    }
+
+    #[test]
+    fn a_pod_of_an_older_chaperon_is_not_adopted() {
+        let other = Delegate {
+            owner_uid: "older".into(),
+            ..delegate()
+        };
+        assert_eq!(
+            decide(Some(&chaperon()), Some(&other), now()),
+            Action::Wait(Duration::from_secs(1))
+        );
+    }
+
+    #[test]
+    fn only_annotations_that_changed_here_are_reported() {
+        let mut chaperon = chaperon();
+        chaperon.annotations = [("a".to_owned(), "1".to_owned())].into();
+        let mut delegate = delegate();
+        delegate.annotations = [("a", "1"), ("b", "2"), ("multicluster.admiralty.io/x", "3")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into();
+        let reported = status(&chaperon, &delegate).delegate.unwrap().annotations;
+        assert_eq!(reported, [("b".to_owned(), "2".to_owned())].into());
+    }
+}

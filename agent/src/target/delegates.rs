@@ -1,0 +1,243 @@
+//! Carries out what [`super::decide`] says about chaperons and delegates.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::runtime::watcher::Config;
+use kube::{Api, Client, Resource, ResourceExt};
+use multicluster_api::raw::RawPod;
+use multicluster_api::{PodChaperon, PodChaperonStatus, names};
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::decide::{Action, decide};
+use super::index::{Chaperon, Delegate, Index, Key};
+use crate::events::Events;
+use crate::follow::{Change, follow, key_of};
+use crate::metrics::Metrics;
+use crate::queue::{Outcome, Queue};
+use crate::{api_error, merge};
+
+/// Delegates that are worked on at a time.
+const CONCURRENCY: usize = 32;
+/// A kubelet (and a scheduler before it) often changes a pod twice in a row: one status tells of both.
+const SETTLE: Duration = Duration::from_millis(30);
+
+/// The chaperons and delegates of this cluster.
+pub struct Delegates {
+    client: Client,
+    index: Mutex<Index>,
+    queue: Queue<Key>,
+    events: Events,
+    metrics: Arc<Metrics>,
+}
+
+impl Delegates {
+    /// Not yet running.
+    pub fn new(client: Client, events: Events, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            index: Mutex::default(),
+            queue: Queue::default(),
+            events,
+            metrics,
+        })
+    }
+
+    /// Work until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let this = self.clone();
+        let work = move |key: Key| {
+            let this = this.clone();
+            async move { this.reconcile(key).await }
+        };
+        tokio::select! {
+            () = self.clone().watch_chaperons() => {}
+            () = self.queue.run(CONCURRENCY, stop.clone(), work) => {}
+        }
+    }
+
+    async fn watch_chaperons(self: Arc<Self>) {
+        let api = Api::<PodChaperon>::all(self.client.clone());
+        let mut changes = std::pin::pin!(follow("podchaperons", api, Config::default()));
+        while let Some(change) = changes.next().await {
+            match change {
+                Change::Put(object) => {
+                    let key = key_of(&object);
+                    self.index.lock().put_chaperon(key.clone(), Chaperon::from(&object));
+                    self.queue.add(key);
+                }
+                Change::Gone(key) => {
+                    self.index.lock().chaperons.remove(&key);
+                    self.queue.add(key);
+                }
+                Change::Listed => {
+                    self.index.lock().chaperons_listed = true;
+                    self.add_all();
+                }
+            }
+        }
+    }
+
+    /// A delegate is new or changed.
+    pub fn put_delegate(&self, key: Key, delegate: Delegate) {
+        self.index.lock().put_delegate(key.clone(), delegate);
+        self.queue.add_after(key, SETTLE);
+    }
+
+    /// A pod is gone; most are no delegates.
+    pub fn remove_delegate(&self, key: &Key) {
+        if self.index.lock().delegates.remove(key).is_some() {
+            self.queue.add(key.clone());
+        }
+    }
+
+    /// All pods that exist are known.
+    pub fn pods_listed(&self) {
+        self.index.lock().pods_listed = true;
+        self.add_all();
+    }
+
+    fn add_all(&self) {
+        for key in self.index.lock().chaperons.keys() {
+            self.queue.add(key.clone());
+        }
+    }
+
+    async fn reconcile(&self, key: Key) -> Outcome {
+        let action = {
+            let index = self.index.lock();
+            // Before both lists are read, "there is none" may be wrong.
+            if !index.chaperons_listed || !index.pods_listed {
+                return Outcome::Done;
+            }
+            decide(index.chaperons.get(&key), index.delegates.get(&key), Timestamp::now())
+        };
+        let result = match action {
+            Action::Nothing => return Outcome::Done,
+            Action::Wait(delay) => return Outcome::Again(delay),
+            Action::Create => self.create(&key).await,
+            Action::Delete { uid } => self.delete(&key, &uid).await,
+            Action::Status(status) => self.write_status(&key, *status).await,
+        };
+        match result {
+            Ok(()) => Outcome::Done,
+            Err(error) => {
+                tracing::warn!(namespace = key.0, name = key.1, %error, "delegate");
+                Outcome::Retry
+            }
+        }
+    }
+
+    async fn create(&self, key: &Key) -> Result<(), kube::Error> {
+        let chaperons = Api::<PodChaperon>::namespaced(self.client.clone(), &key.0);
+        // The spec is not kept; and what was deleted in the meantime must not get a delegate.
+        let Some(chaperon) = chaperons.get_opt(&key.1).await? else {
+            return Ok(());
+        };
+        if chaperon.metadata.deletion_timestamp.is_some() {
+            return Ok(());
+        }
+        let pods = Api::<RawPod>::namespaced(self.client.clone(), &key.0);
+        match pods.create(&PostParams::default(), &delegate_pod(&chaperon)).await {
+            Ok(_) => {
+                self.metrics.delegates_created.inc();
+                Ok(())
+            }
+            // Its event is on the way.
+            Err(error) if api_error::is_already_exists(&error) => Ok(()),
+            Err(error) => {
+                self.refused(&chaperon, &error).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The target's admission has said no: the source should know, and try elsewhere.
+    async fn refused(&self, chaperon: &PodChaperon, error: &kube::Error) -> Result<(), kube::Error> {
+        let Some(message) = api_error::refusal(error) else {
+            return Ok(());
+        };
+        self.events
+            .warning(chaperon.object_ref(&()), "DelegateRefused", "Create", message.clone());
+        let mut status = chaperon.status.clone().unwrap_or_default();
+        status.pod.phase = Some("Pending".into());
+        status.pod.conditions = Some(vec![unschedulable(&message)]);
+        self.write_status(&key_of(chaperon), status).await
+    }
+
+    async fn delete(&self, key: &Key, uid: &str) -> Result<(), kube::Error> {
+        let pods = Api::<Pod>::namespaced(self.client.clone(), &key.0);
+        let preconditions = Preconditions {
+            uid: Some(uid.into()),
+            ..Default::default()
+        };
+        let parameters = DeleteParams {
+            preconditions: Some(preconditions),
+            ..Default::default()
+        };
+        api_error::ignore_gone(pods.delete(&key.1, &parameters).await)
+    }
+
+    async fn write_status(&self, key: &Key, status: PodChaperonStatus) -> Result<(), kube::Error> {
+        let Some((uid, old)) = self
+            .index
+            .lock()
+            .chaperons
+            .get(key)
+            .map(|chaperon| (chaperon.uid.clone(), chaperon.status.clone()))
+        else {
+            return Ok(());
+        };
+        let Some(patch) = merge::diff_of(&old, &status).map_err(kube::Error::SerdeError)? else {
+            return Ok(());
+        };
+        let patch = json!({ "metadata": { "uid": uid }, "status": patch });
+        let chaperons = Api::<PodChaperon>::namespaced(self.client.clone(), &key.0);
+        match chaperons
+            .patch_status(&key.1, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+        {
+            Ok(written) => {
+                self.index.lock().put_chaperon(key.clone(), Chaperon::from(&written));
+                Ok(())
+            }
+            Err(error) => api_error::ignore_gone::<()>(Err(error)),
+        }
+    }
+}
+
+fn unschedulable(message: &str) -> k8s_openapi::api::core::v1::PodCondition {
+    k8s_openapi::api::core::v1::PodCondition {
+        type_: "PodScheduled".into(),
+        status: "False".into(),
+        reason: Some("Unschedulable".into()),
+        message: Some(message.into()),
+        ..Default::default()
+    }
+}
+
+/// The pod that a chaperon asks for.
+fn delegate_pod(chaperon: &PodChaperon) -> RawPod {
+    let mut annotations = chaperon.annotations().clone();
+    annotations.remove(names::VIRTUAL_NODE);
+    let owner = OwnerReference {
+        block_owner_deletion: Some(true),
+        ..chaperon.controller_owner_ref(&()).unwrap_or_default()
+    };
+    let metadata = ObjectMeta {
+        name: chaperon.metadata.name.clone(),
+        namespace: chaperon.metadata.namespace.clone(),
+        labels: chaperon.metadata.labels.clone(),
+        annotations: Some(annotations),
+        owner_references: Some(vec![owner]),
+        ..Default::default()
+    };
+    RawPod::new(metadata, chaperon.spec.pod.clone())
+}

@@ -1,0 +1,130 @@
+//! What the target side keeps of chaperons and delegates, by the name that both share.
+
+use std::collections::{BTreeMap, HashMap};
+
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use multicluster_api::{PodChaperon, PodChaperonStatus, names};
+
+/// Namespace and name.
+pub type Key = (String, String);
+
+/// What is kept of a chaperon. Its spec is read again when the delegate has to be made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chaperon {
+    /// UID of the chaperon.
+    pub uid: String,
+    /// It has a deletion timestamp.
+    pub deleting: bool,
+    /// The restart policy is Always.
+    pub restarts: bool,
+    /// Annotations, which are the delegate's too.
+    pub annotations: BTreeMap<String, String>,
+    /// The status as last read or written.
+    pub status: PodChaperonStatus,
+    /// For comparing which of two versions is newer.
+    pub resource_version: String,
+}
+
+/// What is kept of a delegate pod.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delegate {
+    /// UID of the pod.
+    pub uid: String,
+    /// UID of the chaperon that owns it.
+    pub owner_uid: String,
+    /// The version this was read at.
+    pub resource_version: String,
+    /// It has a deletion timestamp.
+    pub deleting: bool,
+    /// When it was asked to go.
+    pub deletion_timestamp: Option<Time>,
+    /// The node it is bound to, or empty.
+    pub node_name: String,
+    /// All annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// The status as last read.
+    pub status: PodStatus,
+}
+
+impl From<&PodChaperon> for Chaperon {
+    fn from(object: &PodChaperon) -> Self {
+        let policy = object.spec.pod.get("restartPolicy").and_then(serde_json::Value::as_str);
+        Self {
+            uid: object.uid().unwrap_or_default(),
+            deleting: object.metadata.deletion_timestamp.is_some(),
+            restarts: policy.is_none_or(|policy| policy == "Always"),
+            annotations: object.annotations().clone(),
+            status: object.status.clone().unwrap_or_default(),
+            resource_version: object.resource_version().unwrap_or_default(),
+        }
+    }
+}
+
+impl Delegate {
+    /// A pod that a chaperon owns; `None` for all others.
+    pub fn of(pod: &Pod) -> Option<Self> {
+        if !pod.labels().contains_key(names::PARENT_UID) {
+            return None;
+        }
+        let owner = pod
+            .owner_references()
+            .iter()
+            .find(|owner| owner.kind == "PodChaperon")?;
+        Some(Self {
+            uid: pod.uid().unwrap_or_default(),
+            owner_uid: owner.uid.clone(),
+            resource_version: pod.resource_version().unwrap_or_default(),
+            deleting: pod.metadata.deletion_timestamp.is_some(),
+            deletion_timestamp: pod.metadata.deletion_timestamp.clone(),
+            node_name: pod
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.node_name.clone())
+                .unwrap_or_default(),
+            annotations: pod.annotations().clone(),
+            status: pod.status.clone().unwrap_or_default(),
+        })
+    }
+}
+
+/// Chaperons and delegates by namespace and name.
+#[derive(Debug, Default)]
+pub struct Index {
+    /// Chaperons.
+    pub chaperons: HashMap<Key, Chaperon>,
+    /// Delegates.
+    pub delegates: HashMap<Key, Delegate>,
+    /// Both lists have been read once.
+    pub chaperons_listed: bool,
+    /// Both lists have been read once.
+    pub pods_listed: bool,
+}
+
+impl Index {
+    /// Take in a chaperon, unless a newer version of it is known: the answer to a write may come before its event.
+    pub fn put_chaperon(&mut self, key: Key, chaperon: Chaperon) {
+        match self.chaperons.get(&key) {
+            Some(known) if known.uid == chaperon.uid && newer(&known.resource_version, &chaperon.resource_version) => {}
+            _ => {
+                self.chaperons.insert(key, chaperon);
+            }
+        }
+    }
+
+    /// Take in a delegate, unless a newer version of it is known.
+    pub fn put_delegate(&mut self, key: Key, delegate: Delegate) {
+        match self.delegates.get(&key) {
+            Some(known) if known.uid == delegate.uid && newer(&known.resource_version, &delegate.resource_version) => {}
+            _ => {
+                self.delegates.insert(key, delegate);
+            }
+        }
+    }
+}
+
+/// Is version `a` newer than `b`? resourceVersions of one resource compare as integers (KEP-5504).
+pub fn newer(a: &str, b: &str) -> bool {
+    matches!((a.parse::<u64>(), b.parse::<u64>()), (Ok(a), Ok(b)) if a > b)
+}

@@ -1,0 +1,18 @@
+//! The target side: chaperons become delegate pods, and sources learn what this cluster has.
+//!
+//! ```text
+//! PodChaperon ──▶ delegates ──create, delete──▶ Pod (delegate) ──▶ kube-scheduler ──▶ node
+//!      ▲ status ◀────┘  ▲                         │
+//!                       └────────── pods ◀────────┤
+//! Node ───────────────▶ summaries ◀───────────────┘
+//!                          └──▶ ClusterSummary, NodeSummary
+//! Source, ClusterSource ──▶ grants ──▶ ServiceAccount, RoleBinding, ClusterRoleBinding
+//! ```
+
+pub mod decide;
+pub mod delegates;
+pub mod grants;
+pub mod index;
+pub mod pods;
+pub mod publish;
+pub mod summary;

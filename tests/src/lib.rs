@@ -1,0 +1,43 @@
+//! The testbed: real Kubernetes control planes on one machine, as plain processes.
+//!
+//! A [`Testbed`] is one run: the programs it needs and a folder for logs, data and kubeconfigs. It starts any number of
+//! [`Cluster`]s, each a stock etcd, kube-apiserver, kube-controller-manager and kube-scheduler; kwok plays the kubelets of
+//! fake nodes. Nothing needs root, a container engine or a network beyond loopback.
+//!
+//! ```text
+//! Testbed ─┬─▶ Cluster "source" ─▶ etcd ◀─ kube-apiserver ◀─┬─ kube-controller-manager
+//!          │                                                ├─ kube-scheduler (stock, or with a configuration)
+//!          │                                                ├─ kwok ─▶ fake nodes
+//!          │                                                └─ cert-manager, cainjector (on request)
+//!          ├─▶ Cluster "target" ─▶ …
+//!          └─▶ Process: our own programs, spawned by a test
+//! ```
+//!
+//! The programs come from Go modules (folder `go`), built once per machine into a cache: see [`Binaries`].
+//! Everything ends with its owner, also when that is killed: see [`Process`].
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod binaries;
+mod build;
+mod cert_manager;
+mod cluster;
+mod components;
+mod kubeconfig;
+mod nodes;
+mod objects;
+mod pki;
+mod ports;
+mod process;
+mod run;
+mod scheduler;
+mod wait;
+
+pub use binaries::Binaries;
+pub use cluster::{Cluster, ClusterOptions, Component};
+pub use nodes::NodePool;
+pub use pki::{Authority, KeyPair};
+pub use ports::free_port;
+pub use process::{Process, ProcessEnded};
+pub use run::Testbed;
+pub use scheduler::Scheduler;
+pub use wait::eventually;
