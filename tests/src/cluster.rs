@@ -237,8 +237,13 @@ impl Cluster {
     /// Starts one more stock kube-scheduler; the configuration is completed as in [`Scheduler::Config`].
     pub async fn start_scheduler(&self, name: &str, config: &str) -> Result<Process> {
         let kubeconfig = self.kubeconfig_path("system:kube-scheduler");
-        let config = scheduler::complete(config, &kubeconfig)?;
-        let args = self.scheduler_args(name, &config, &kubeconfig)?;
+        self.start_scheduler_as(name, config, &kubeconfig).await
+    }
+
+    /// [`start_scheduler`](Self::start_scheduler), with the identity of this kubeconfig file.
+    pub async fn start_scheduler_as(&self, name: &str, config: &str, kubeconfig: &Path) -> Result<Process> {
+        let config = scheduler::complete(config, kubeconfig)?;
+        let args = self.scheduler_args(name, &config, kubeconfig)?;
         self.spawn(name, "kube-scheduler", args)
     }
 
@@ -343,7 +348,8 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn testbed(&self) -> &Testbed {
+    /// The run that this cluster belongs to.
+    pub fn testbed(&self) -> &Testbed {
         &self.testbed
     }
 }

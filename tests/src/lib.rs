@@ -28,6 +28,7 @@ mod objects;
 mod pki;
 mod ports;
 mod process;
+pub mod product;
 mod run;
 mod scheduler;
 mod wait;

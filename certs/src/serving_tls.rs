@@ -1,0 +1,102 @@
+//! The TLS configuration in use, and how it follows its files.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::material::{Loaded, Material};
+use crate::{CertError, CertMetrics, ServingArgs};
+
+/// How often files are looked at. A renewed Secret takes the kubelet up to a minute to mount; this adds little.
+pub const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The configuration that new connections get. Clones share it.
+#[derive(Clone)]
+pub struct ServingTls {
+    args: Arc<ServingArgs>,
+    config: Arc<ArcSwap<ServerConfig>>,
+    metrics: CertMetrics,
+}
+
+impl ServingTls {
+    /// Read the files that the flags name, and follow them until `shutdown`: new contents are used from the next
+    /// handshake on, broken ones are logged, counted and not used. Must be called within a tokio runtime.
+    pub fn start(args: &ServingArgs, interval: Duration, shutdown: CancellationToken) -> Result<Self, CertError> {
+        let material = Material::read(args)?;
+        let Loaded { config, not_after } = material.load(args)?;
+        let tls = Self {
+            args: Arc::new(args.clone()),
+            config: Arc::new(ArcSwap::new(config)),
+            metrics: CertMetrics::default(),
+        };
+        tls.metrics.expiry.set(not_after);
+        let follower = tls.clone();
+        tokio::spawn(async move { shutdown.run_until_cancelled(follower.follow(material, interval)).await });
+        Ok(tls)
+    }
+
+    /// The configuration for a new connection.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        self.config.load_full()
+    }
+
+    /// Metrics, to be registered.
+    pub fn metrics(&self) -> &CertMetrics {
+        &self.metrics
+    }
+
+    /// When the served certificate expires, in seconds since 1970.
+    pub fn not_after(&self) -> i64 {
+        self.metrics.expiry.get()
+    }
+
+    /// Contents are compared, because a Secret's mount swaps symbolic links, which file notifications miss.
+    async fn follow(self, mut seen: Material, interval: Duration) {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unreadable = false;
+        loop {
+            ticks.tick().await;
+            let args = self.args.clone();
+            let Ok(read) = tokio::task::spawn_blocking(move || Material::read(&args)).await else {
+                return; // the runtime is going away
+            };
+            match read {
+                Ok(material) => {
+                    unreadable = false;
+                    if material != seen {
+                        self.swap(&material);
+                        // Also when it is broken: the log says so once, not every few seconds.
+                        seen = material;
+                    }
+                }
+                Err(error) if !unreadable => {
+                    unreadable = true;
+                    self.refuse(&error);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn swap(&self, material: &Material) {
+        match material.load(&self.args) {
+            Ok(Loaded { config, not_after }) => {
+                self.config.store(config);
+                self.metrics.expiry.set(not_after);
+                self.metrics.reloads.inc();
+                tracing::info!(not_after, "new serving certificate in use");
+            }
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    fn refuse(&self, error: &CertError) {
+        self.metrics.reload_failures.inc();
+        tracing::error!(%error, "changed certificate files are broken, the old ones stay in use");
+    }
+}

@@ -1,0 +1,10 @@
+//! The server as its clients see it.
+
+#![allow(clippy::unwrap_used)]
+
+mod clients;
+mod crowds;
+mod errors;
+mod reload;
+mod server;
+mod shutdown;

@@ -1,0 +1,95 @@
+//! The product on the testbed: the manifests applied, the components running with the identities that they give.
+//!
+//! ```text
+//! manifests/overlays/source ──▶ source cluster: webhook, extender, second kube-scheduler, agent
+//! manifests/overlays/target ──▶ target clusters: agent
+//! connect: ClusterSource in the target ─▶ its ServiceAccount's token ─▶ Secret and ClusterTarget in the source
+//! ```
+//!
+//! Components run as processes of this machine instead of pods, with the ServiceAccounts' tokens and the certificates
+//! that cert-manager issued; nothing here runs as an administrator but the test itself.
+
+mod connect;
+mod install;
+mod programs;
+mod seat;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
+
+pub use connect::Scope;
+pub use install::Role;
+pub use programs::{Profile, Programs};
+pub use seat::Seat;
+
+use crate::{ClusterOptions, Testbed};
+
+/// Where the product lives in its clusters.
+pub const NAMESPACE: &str = "multicluster-scheduler";
+
+/// A source cluster and the targets it is connected to.
+pub struct Product {
+    /// The source cluster with its components.
+    pub source: Seat,
+    /// The target clusters by name.
+    pub targets: BTreeMap<String, Seat>,
+    /// The run.
+    pub testbed: Testbed,
+}
+
+impl Product {
+    /// Start the clusters, install the product in them, and wait for its components. Nothing is connected yet.
+    pub async fn start(
+        testbed: &Testbed,
+        source: ClusterOptions,
+        role: Role,
+        targets: Vec<ClusterOptions>,
+    ) -> Result<Self> {
+        let programs = Programs::build(&[]).await?;
+        let seats = targets
+            .into_iter()
+            .map(|options| Seat::start(testbed, options, Role::Target, &programs));
+        let (source, targets) = tokio::try_join!(Seat::start(testbed, source, role, &programs), try_join_all(seats))?;
+        let targets = targets
+            .into_iter()
+            .map(|seat| (seat.cluster.name().to_owned(), seat))
+            .collect();
+        Ok(Self {
+            source,
+            targets,
+            testbed: testbed.clone(),
+        })
+    }
+
+    /// A target cluster.
+    pub fn target(&self, name: &str) -> Result<&Seat> {
+        self.targets
+            .get(name)
+            .with_context(|| format!("no target cluster {name}"))
+    }
+
+    /// All clusters, the source first.
+    pub fn seats(&self) -> impl Iterator<Item = &Seat> {
+        std::iter::once(&self.source).chain(self.targets.values())
+    }
+
+    /// Make a namespace in all clusters; in the source it is served by the webhook.
+    pub async fn namespace(&self, name: &str) -> Result<()> {
+        let plain = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}");
+        let label = format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{multicluster-scheduler: enabled}}}}}}"
+        );
+        let targets = self.targets.values().map(|seat| seat.cluster.apply_yaml(&plain));
+        tokio::try_join!(self.source.cluster.apply_yaml(&label), try_join_all(targets))?;
+        Ok(())
+    }
+}
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().map(PathBuf::from).unwrap_or(tests)
+}

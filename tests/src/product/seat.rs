@@ -1,0 +1,252 @@
+//! One cluster with the product's components.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use parking_lot::Mutex;
+
+use super::install::{self, Role};
+use super::{NAMESPACE, Programs};
+use crate::{Cluster, ClusterOptions, Process, Testbed, eventually, free_port};
+
+/// How long a component may take to be ready, on a machine that is busy otherwise.
+const READY: Duration = Duration::from_secs(60);
+const LOG_LEVEL: &str = "info,multicluster_agent=debug,multicluster_extender=debug";
+
+/// One cluster with the product's components, as processes.
+pub struct Seat {
+    /// The agent.
+    pub agent: Process,
+    /// What only a source has.
+    pub front: Option<Front>,
+    /// The cluster.
+    pub cluster: Cluster,
+    /// What it is to the product.
+    pub role: Role,
+    admin_port: u16,
+    programs: Programs,
+    dir: PathBuf,
+    extra: Mutex<Vec<Process>>,
+}
+
+/// What only a source has.
+pub struct Front {
+    /// The second scheduler.
+    pub scheduler: Process,
+    /// The webhook.
+    pub webhook: Process,
+    /// The extender.
+    pub extender: Process,
+    /// The port that the webhook serves on.
+    pub webhook_port: u16,
+    /// The port that the extender serves on.
+    pub extender_port: u16,
+    /// Admin ports of webhook and extender.
+    pub admin_ports: (u16, u16),
+    /// The scheduler's client certificate.
+    pub scheduler_tls: PathBuf,
+    /// The extender's and the webhook's serving certificates.
+    pub serving_tls: (PathBuf, PathBuf),
+}
+
+impl Seat {
+    /// Start a cluster, install the product, and wait until its components are ready.
+    pub async fn start(
+        testbed: &Testbed,
+        mut options: ClusterOptions,
+        role: Role,
+        programs: &Programs,
+    ) -> Result<Self> {
+        options.crds.extend(install::crds());
+        options.cert_manager = role.is_source();
+        let name = options.name.clone();
+        let cluster = Cluster::start(testbed, options).await?;
+        Self::install(cluster, role, programs)
+            .await
+            .with_context(|| format!("installing in cluster {name}"))
+    }
+
+    async fn install(cluster: Cluster, role: Role, programs: &Programs) -> Result<Self> {
+        let dir = cluster.log_dir().to_owned();
+        let webhook_port = role.is_source().then(free_port).transpose()?;
+        install::apply_overlay(&cluster, role, webhook_port).await?;
+        let front = match webhook_port {
+            Some(port) => Some(Self::start_front(&cluster, programs, port).await?),
+            None => None,
+        };
+        let admin_port = free_port()?;
+        let agent = Self::start_agent(&cluster, role, programs, admin_port).await?;
+        let seat = Self {
+            agent,
+            front,
+            role,
+            admin_port,
+            programs: programs.clone(),
+            dir,
+            extra: Mutex::default(),
+            cluster,
+        };
+        seat.wait_ready().await?;
+        Ok(seat)
+    }
+
+    async fn start_agent(cluster: &Cluster, role: Role, programs: &Programs, admin_port: u16) -> Result<Process> {
+        let kubeconfig = identity(cluster, "multicluster-agent").await?;
+        let env = [
+            ("ROLES", role.roles().to_owned()),
+            ("KUBECONFIG", kubeconfig.display().to_string()),
+            ("ADMIN_ADDR", format!("127.0.0.1:{admin_port}")),
+            ("CLUSTER_NAME", cluster.name().to_owned()),
+        ];
+        spawn(cluster, programs, "multicluster-agent", env)
+    }
+
+    async fn start_front(cluster: &Cluster, programs: &Programs, webhook_port: u16) -> Result<Front> {
+        let dir = cluster.log_dir();
+        let tls = |secret: &str| dir.join(secret);
+        let secrets = [
+            "multicluster-webhook-tls",
+            "multicluster-extender-tls",
+            "multicluster-scheduler-client-tls",
+        ];
+        for secret in secrets {
+            cluster.secret_to_dir(NAMESPACE, secret, &tls(secret)).await?;
+        }
+        cluster
+            .expose_local(NAMESPACE, "multicluster-webhook", webhook_port)
+            .await?;
+        let (extender_port, admin_ports) = (free_port()?, (free_port()?, free_port()?));
+        let webhook = spawn(
+            cluster,
+            programs,
+            "multicluster-webhook",
+            webhook_env(&tls(secrets[0]), webhook_port, admin_ports.0),
+        )?;
+        let kubeconfig = identity(cluster, "multicluster-extender").await?;
+        let mut env = serving_env(&tls(secrets[1]), extender_port, admin_ports.1);
+        env.extend([
+            ("KUBECONFIG", kubeconfig.display().to_string()),
+            ("CLIENT_CA_FILE", tls(secrets[1]).join("ca.crt").display().to_string()),
+            ("ALLOWED_CLIENT_NAMES", "multicluster-scheduler".to_owned()),
+            ("CLUSTER_NAME", cluster.name().to_owned()),
+        ]);
+        let extender = spawn(cluster, programs, "multicluster-extender", env)?;
+        let kubeconfig = identity(cluster, "multicluster-kube-scheduler").await?;
+        let config = install::scheduler_config(extender_port, &tls(secrets[2]))?;
+        let scheduler = cluster
+            .start_scheduler_as("multicluster-kube-scheduler", &config, &kubeconfig)
+            .await?;
+        install::wait_for_ca(cluster).await?;
+        Ok(Front {
+            scheduler,
+            webhook,
+            extender,
+            webhook_port,
+            extender_port,
+            admin_ports,
+            scheduler_tls: tls(secrets[2]),
+            serving_tls: (tls(secrets[1]), tls(secrets[0])),
+        })
+    }
+
+    /// Wait until all components say that they are ready.
+    pub async fn wait_ready(&self) -> Result<()> {
+        wait_for_admin(&self.agent, self.admin_port).await?;
+        if let Some(front) = &self.front {
+            wait_for_admin(&front.webhook, front.admin_ports.0).await?;
+            wait_for_admin(&front.extender, front.admin_ports.1).await?;
+        }
+        Ok(())
+    }
+
+    /// What only a source has.
+    pub fn front(&self) -> Result<&Front> {
+        self.front.as_ref().context("this cluster is no source")
+    }
+
+    /// Our programs.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// The folder for files of this cluster.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Metrics of the agent.
+    pub async fn agent_metrics(&self) -> Result<String> {
+        admin_get(self.admin_port, "/metrics").await
+    }
+
+    /// Keep a process for as long as this cluster.
+    pub fn keep(&self, process: Process) {
+        self.extra.lock().push(process);
+    }
+}
+
+/// GET a path of an admin port.
+pub async fn admin_get(port: u16, path: &str) -> Result<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    stream
+        .write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())
+        .await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+    anyhow::ensure!(
+        head.contains(" 200 "),
+        "{path}: {} {body}",
+        head.lines().next().unwrap_or_default()
+    );
+    Ok(body.to_owned())
+}
+
+async fn wait_for_admin(process: &Process, port: u16) -> Result<()> {
+    eventually(&format!("{} to be ready", process.name()), READY, async || {
+        process.check()?;
+        Ok(admin_get(port, "/readyz").await.ok())
+    })
+    .await
+    .map(drop)
+}
+
+/// A kubeconfig file with the token of one of the product's ServiceAccounts.
+async fn identity(cluster: &Cluster, account: &str) -> Result<PathBuf> {
+    let path = cluster.log_dir().join(format!("{account}.kubeconfig"));
+    std::fs::write(&path, cluster.service_account_kubeconfig(NAMESPACE, account).await?)?;
+    Ok(path)
+}
+
+fn serving_env(tls: &Path, port: u16, admin_port: u16) -> Vec<(&'static str, String)> {
+    vec![
+        ("LISTEN_ADDR", format!("127.0.0.1:{port}")),
+        ("ADMIN_ADDR", format!("127.0.0.1:{admin_port}")),
+        ("TLS_CERT_FILE", tls.join("tls.crt").display().to_string()),
+        ("TLS_PRIVATE_KEY_FILE", tls.join("tls.key").display().to_string()),
+    ]
+}
+
+fn webhook_env(tls: &Path, port: u16, admin_port: u16) -> Vec<(&'static str, String)> {
+    let mut env = serving_env(tls, port, admin_port);
+    env.push(("SHUTDOWN_DELAY_SECONDS", "0".to_owned()));
+    env
+}
+
+fn spawn(
+    cluster: &Cluster,
+    programs: &Programs,
+    program: &str,
+    env: impl IntoIterator<Item = (&'static str, String)>,
+) -> Result<Process> {
+    let common = [("LOG_LEVEL", LOG_LEVEL.to_owned()), ("LOG_FORMAT", "plain".to_owned())];
+    let env = common
+        .into_iter()
+        .chain(env)
+        .map(|(key, value)| (key.to_owned(), value));
+    let log = cluster.log_dir().join(format!("{program}.log"));
+    let name = format!("{program} of cluster {}", cluster.name());
+    Process::spawn(&name, &programs.find(program), [""; 0], env, log)
+}
