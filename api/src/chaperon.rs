@@ -12,6 +12,8 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::virtual_node::short_hash;
+
 /// The delegate pod's spec, kept as JSON: a field that this program does not know still reaches the delegate.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -81,7 +83,39 @@ pub struct DelegateRef {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// Longest name of a delegate: it becomes the hostname, a DNS label.
+const MAX_NAME: usize = 63;
+/// Hex digits of the hash over the UID.
+const HASH_DIGITS: usize = 10;
+
+/// Name of the chaperon, and of the delegate, of a proxy pod. It follows from the pod's UID, so that a second attempt
+/// meets the first; the pod's own name in front is for people.
+pub fn chaperon_name(pod_name: &str, pod_uid: &str) -> String {
+    let hash = short_hash(pod_uid, HASH_DIGITS);
+    // A pod's name may have dots, a DNS label may not.
+    let mut front = pod_name.replace('.', "-");
+    front.truncate(MAX_NAME - HASH_DIGITS - 1);
+    match front.trim_matches('-') {
+        "" => format!("pod-{hash}"),
+        front => format!("{front}-{hash}"),
+    }
+}
+
 /// Pod specs and statuses change with every Kubernetes release, and the delegate pod's own API server judges them.
 fn any_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_a_dns_label_and_depend_on_the_uid() {
+        for name in ["web-0", "a.b.c", &"x".repeat(253), &format!("{}-{}", "x".repeat(51), "y".repeat(99))] {
+            let (a, b) = (chaperon_name(name, "1"), chaperon_name(name, "2"));
+            assert!(a.len() <= 63 && a != b && !a.contains('.') && !a.contains("--"), "{a}");
+        }
+        assert_eq!(chaperon_name("web-0", "1"), chaperon_name("web-0", "1"));
+    }
 }

@@ -38,6 +38,9 @@ pub const PARENT_CLUSTER_NAME: &str = "multicluster.admiralty.io/parent-cluster-
 pub const PARENT_NAME: &str = "multicluster.admiralty.io/parent-name";
 /// Annotation of chaperons and delegates: namespace of the proxy pod.
 pub const PARENT_NAMESPACE: &str = "multicluster.admiralty.io/parent-namespace";
+/// Annotation of chaperons: the virtual node through which they came. Two Targets may lead to one cluster, and each
+/// looks after its own chaperons there.
+pub const VIRTUAL_NODE: &str = "multicluster.admiralty.io/virtual-node";
 /// Annotation of delegates.
 pub const IS_DELEGATE: &str = "multicluster.admiralty.io/is-delegate";
 

@@ -1,0 +1,102 @@
+//! PodChaperons in one target, as far as binding asks for them.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::{Api, Client};
+use multicluster_api::{PodChaperon, TargetRef, names};
+
+use super::BindError;
+use crate::core::attempt::Attempt;
+
+/// Longest wait for one answer of a target's API server.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// The chaperons of one namespace in one target.
+pub struct Chaperons {
+    target: TargetRef,
+    api: Api<PodChaperon>,
+}
+
+/// What became of a creation.
+pub enum Created {
+    /// The chaperon exists: a new one, or the one that an earlier try left.
+    Exists(Box<PodChaperon>),
+    /// An older one of that name is going, and must be gone first.
+    Going(Box<PodChaperon>),
+}
+
+impl Chaperons {
+    /// The chaperons of a namespace.
+    pub fn new(target: TargetRef, client: Client, namespace: &str) -> Self {
+        Self {
+            target,
+            api: Api::namespaced(client, namespace),
+        }
+    }
+
+    /// Create a chaperon, or find the one that an earlier try created.
+    pub async fn create(&self, chaperon: &PodChaperon) -> Result<Created, BindError> {
+        let name = chaperon.metadata.name.as_deref().unwrap_or_default();
+        // Twice: what was in the way may be gone by the time we look at it.
+        for _ in 0..2 {
+            match self.in_time(self.api.create(&PostParams::default(), chaperon)).await? {
+                Ok(created) => return Ok(Created::Exists(created.into())),
+                Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+                Err(error) => return Err(self.error(error)),
+            }
+            let existing = self
+                .in_time(self.api.get_opt(name))
+                .await?
+                .map_err(|error| self.error(error))?;
+            match existing {
+                None => {}
+                Some(other) if !same_parent(&other, chaperon) => {
+                    return Err(BindError::Foreign {
+                        target: self.target.clone(),
+                        name: name.to_owned(),
+                    });
+                }
+                Some(going) if going.metadata.deletion_timestamp.is_some() => return Ok(Created::Going(going.into())),
+                Some(ours) => return Ok(Created::Exists(ours.into())),
+            }
+        }
+        Err(BindError::StillDeleting(self.target.clone()))
+    }
+
+    /// Delete exactly this chaperon; its delegate goes first. It is no error when it is gone.
+    pub async fn delete(&self, attempt: &Attempt) -> Result<(), BindError> {
+        let precondition = Preconditions {
+            uid: Some(attempt.uid.to_string()),
+            resource_version: None,
+        };
+        let params = DeleteParams::foreground().preconditions(precondition);
+        match self.in_time(self.api.delete(&attempt.name, &params)).await? {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    fn error(&self, error: kube::Error) -> BindError {
+        BindError::Target {
+            target: self.target.clone(),
+            error: Arc::new(error),
+        }
+    }
+
+    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, BindError> {
+        tokio::time::timeout(ANSWER, answer)
+            .await
+            .map_err(|_| BindError::Lost(self.target.clone()))
+    }
+}
+
+fn same_parent(one: &PodChaperon, other: &PodChaperon) -> bool {
+    let label = |chaperon: &PodChaperon, key: &str| chaperon.metadata.labels.as_ref().and_then(|l| l.get(key).cloned());
+    [names::PARENT_UID, names::PARENT_CLUSTER_NAME]
+        .iter()
+        .all(|key| label(one, key) == label(other, key))
+}

@@ -1,0 +1,245 @@
+//! The way of one proxy pod into one target.
+
+use std::time::Instant;
+
+use multicluster_api::TargetRef;
+use multicluster_api::raw::RawPod;
+
+use super::chaperons::{Chaperons, Created};
+use super::source::Bound;
+use super::{BindError, BindRequest, Binder, Outcome};
+use crate::core::attempt::{Attempt, Progress};
+use crate::core::delegate;
+use crate::core::pod::Wanted;
+use crate::index::{Index, News, Place};
+
+/// Longest part of a reason that is told; schedulers of large clusters write long ones.
+const LONGEST_REASON: usize = 512;
+
+/// One proxy pod and the target it is to go to.
+pub(super) struct Placement<'a> {
+    pub binder: &'a Binder,
+    pub request: &'a BindRequest,
+    pub pod: &'a RawPod,
+    pub wanted: Wanted,
+    pub stateful: bool,
+    pub place: Place,
+    pub news: News,
+    pub deadline: Instant,
+}
+
+impl Placement<'_> {
+    pub(super) async fn run(&self) -> Outcome {
+        self.leave_others().await?;
+        self.start().await?;
+        match self.wait().await {
+            Ok(()) => self.finish().await,
+            Err(BindError::Unschedulable { reason, .. }) => Err(self.give_up(reason).await),
+            Err(BindError::DelegateGone(target)) => {
+                self.index().forget(&target, self.uid());
+                Err(BindError::DelegateGone(target))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn index(&self) -> &Index {
+        &self.binder.index
+    }
+
+    fn uid(&self) -> &str {
+        &self.request.uid
+    }
+
+    fn target(&self) -> &TargetRef {
+        &self.place.target
+    }
+
+    fn chaperons(&self) -> Chaperons {
+        Chaperons::new(
+            self.target().clone(),
+            self.place.client.clone(),
+            &self.request.namespace,
+        )
+    }
+
+    /// A pod has one delegate at a time: one that an earlier try left in another target goes first.
+    async fn leave_others(&self) -> Outcome {
+        for other in self
+            .index()
+            .attempts_elsewhere(self.target(), self.uid(), Instant::now())
+        {
+            let Some(client) = other.client.filter(|_| other.available) else {
+                match self.stateful {
+                    true => return Err(BindError::Held(other.target)),
+                    false => continue,
+                }
+            };
+            if other.attempt.progress != Progress::Deleting {
+                let chaperons = Chaperons::new(other.target.clone(), client, &other.attempt.namespace);
+                chaperons.delete(&other.attempt).await?;
+            }
+            self.wait_gone(&other.target, &other.attempt).await?;
+            self.index().forget(&other.target, self.uid());
+        }
+        Ok(())
+    }
+
+    /// Go on with the chaperon that is there, or create one.
+    async fn start(&self) -> Outcome {
+        if let Some(attempt) = self.index().attempt_in(self.target(), self.uid()) {
+            if attempt.progress != Progress::Deleting {
+                return self.assume(true);
+            }
+            self.wait_gone(self.target(), &attempt).await?;
+        }
+        self.assume(false)?;
+        let created = self.create().await;
+        if let Err(error) = &created {
+            self.index().forget(self.target(), self.uid());
+            self.remember_rejection(error);
+        }
+        created
+    }
+
+    fn assume(&self, resumed: bool) -> Outcome {
+        let assumed = self.index().assume(self.target(), self.uid(), &self.wanted, resumed);
+        assumed.map_err(|refusal| self.binder.refused(self.request, refusal))
+    }
+
+    async fn create(&self) -> Outcome {
+        let chaperon = delegate::chaperon(self.pod, &self.binder.cluster, self.target());
+        let chaperon = chaperon.map_err(|error| BindError::Invalid(error.into()))?;
+        loop {
+            let (existing, going) = match self.chaperons().create(&chaperon).await? {
+                Created::Exists(existing) => (existing, false),
+                Created::Going(going) => (going, true),
+            };
+            let Some((uid, attempt)) = Attempt::of(&existing, self.target(), Instant::now()) else {
+                return Ok(());
+            };
+            self.index().created(self.target(), &uid, attempt.clone());
+            if !going {
+                return Ok(());
+            }
+            self.wait_gone(self.target(), &attempt).await?;
+            // Its end has also ended our claim.
+            self.assume(false)?;
+        }
+    }
+
+    /// What the target's API server rejects now, it will reject at the next try as well: let others have theirs.
+    fn remember_rejection(&self, error: &BindError) {
+        if let BindError::Target { target, error } = error
+            && let kube::Error::Api(status) = &**error
+            && (400..500).contains(&status.code)
+            && !matches!(status.code, 401 | 408 | 409 | 429)
+        {
+            self.binder
+                .refusals
+                .remember(self.binder, self.pod, target, short(&status.message));
+        }
+    }
+
+    /// Wait until the target's scheduler has decided, or until our time is over.
+    async fn wait(&self) -> Outcome {
+        loop {
+            let now = Instant::now();
+            let target = || self.target().clone();
+            let Some(attempt) = self.index().attempt_in(self.target(), self.uid()) else {
+                return Err(BindError::DelegateGone(target()));
+            };
+            match attempt.progress {
+                Progress::Scheduled { .. } => return Ok(()),
+                Progress::Refused(reason) => {
+                    return Err(BindError::Unschedulable {
+                        target: target(),
+                        reason,
+                    });
+                }
+                Progress::Deleting => return Err(BindError::DelegateGone(target())),
+                Progress::Waiting => {}
+            }
+            if self
+                .index()
+                .place(&self.place.node, &self.request.namespace, now)
+                .is_err()
+            {
+                return Err(BindError::Lost(target()));
+            }
+            let give_up = attempt.since + self.binder.limits.schedule;
+            if now >= give_up {
+                let reason = format!("not scheduled within {:?}", self.binder.limits.schedule);
+                return Err(BindError::Unschedulable {
+                    target: target(),
+                    reason,
+                });
+            }
+            if now >= self.deadline {
+                return Err(BindError::StillWaiting(target()));
+            }
+            let stale = self.index().stale_at(self.target(), now);
+            self.sleep(stale.min(give_up)).await;
+        }
+    }
+
+    async fn wait_gone(&self, target: &TargetRef, old: &Attempt) -> Outcome {
+        while self
+            .index()
+            .attempt_in(target, self.uid())
+            .is_some_and(|attempt| attempt.uid == old.uid)
+        {
+            if Instant::now() >= self.deadline {
+                return Err(BindError::StillDeleting(target.clone()));
+            }
+            self.sleep(self.deadline).await;
+        }
+        Ok(())
+    }
+
+    /// Sleep until there is news, `until`, or the end of our time.
+    async fn sleep(&self, until: Instant) {
+        let until = until.min(self.deadline);
+        let _ = tokio::time::timeout_at(until.into(), self.news.next()).await;
+    }
+
+    async fn finish(&self) -> Outcome {
+        match self.binder.source.bind(self.request).await {
+            Bound::Yes => {
+                self.index().bound(self.target(), self.uid(), Instant::now());
+                Ok(())
+            }
+            Bound::Never(error) => {
+                self.delete().await;
+                Err(error)
+            }
+            Bound::Unknown(error) => Err(error),
+        }
+    }
+
+    /// The failure is remembered first: should the deletion be cut off, the next try deals with what is left.
+    async fn give_up(&self, reason: String) -> BindError {
+        let reason = short(&reason);
+        self.binder
+            .refusals
+            .remember(self.binder, self.pod, self.target(), reason.clone());
+        self.delete().await;
+        BindError::Unschedulable {
+            target: self.target().clone(),
+            reason,
+        }
+    }
+
+    async fn delete(&self) {
+        if let Some(attempt) = self.index().attempt_in(self.target(), self.uid())
+            && let Err(error) = self.chaperons().delete(&attempt).await
+        {
+            tracing::warn!(target_cluster = %self.target(), chaperon = %attempt.name, %error, "cannot delete chaperon");
+        }
+        self.index().forget(self.target(), self.uid());
+    }
+}
+
+fn short(reason: &str) -> String {
+    reason.chars().take(LONGEST_REASON).collect()
+}

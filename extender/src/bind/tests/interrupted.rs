@@ -1,0 +1,130 @@
+//! Every step may have been cut off before.
+
+use multicluster_api::PodChaperon;
+use serde_json::json;
+
+use super::*;
+use crate::bind::BindError;
+use crate::core::delegate;
+
+/// A chaperon that an earlier try left.
+fn left_behind(uid: &str) -> PodChaperon {
+    let mut chaperon = delegate::chaperon(&pod(), "c1").unwrap();
+    chaperon.metadata.uid = Some(uid.into());
+    chaperon
+}
+
+#[tokio::test]
+async fn a_chaperon_from_before_is_gone_on_with_seen_or_not() {
+    for seen in [false, true] {
+        let world = world(pod());
+        world.eu_api.put_chaperon(left_behind("c0"));
+        if seen {
+            world.index.attempt(&eu(), "1", attempt(&left_behind("c0")));
+        }
+        world.bind(&eu(), &world.eu_api, scheduled()).await.unwrap();
+        assert_eq!(
+            world.eu_api.writes().len(),
+            usize::from(!seen),
+            "the refused creation at most"
+        );
+        assert_eq!(world.source.writes().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_bind_that_succeeded_without_anybody_hearing_of_it_succeeds_again() {
+    let world = world(pod());
+    world.source.lose_binding_answer();
+    world.bind(&eu(), &world.eu_api, scheduled()).await.unwrap();
+    world.binder.bind(to(&eu())).await.unwrap();
+    assert_eq!(world.source.writes().len(), 1);
+    let elsewhere = world.binder.bind(to(&us())).await;
+    assert!(matches!(elsewhere, Err(BindError::BoundElsewhere(_))), "{elsewhere:?}");
+}
+
+#[tokio::test]
+async fn without_a_decision_the_chaperon_stays_for_the_next_try() {
+    let world = world(pod());
+    let waiting = world.binder.bind(to(&eu())).await.unwrap_err();
+    assert_eq!(waiting.to_string(), "still waiting for a node in eu; will go on");
+    assert_eq!(world.eu_api.writes().len(), 1);
+    world.bind(&eu(), &world.eu_api, scheduled()).await.unwrap();
+    assert_eq!((world.eu_api.writes().len(), world.index.in_flight()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_target_lost_while_waiting_ends_the_wait_at_once() {
+    let world = world(pod());
+    let lose = async {
+        world.eu_api.chaperon().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        world.index.failed(&eu(), "gone".into());
+    };
+    let start = std::time::Instant::now();
+    let (error, ()) = tokio::join!(world.binder.bind(to(&eu())), lose);
+    assert!(matches!(error, Err(BindError::Lost(_))), "{error:?}");
+    assert!(start.elapsed() < Duration::from_millis(200));
+}
+
+#[tokio::test]
+async fn a_delegate_elsewhere_is_gone_before_another_is_made() {
+    let world = world(pod());
+    world.us_api.put_chaperon(left_behind("c0"));
+    world.index.attempt(&us(), "1", attempt(&left_behind("c0")));
+    let watch = async {
+        while world.us_api.writes().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(world.eu_api.writes().is_empty());
+        world.index.attempt_gone(&us(), "1", "c0");
+    };
+    let (bound, ()) = tokio::join!(world.bind(&eu(), &world.eu_api, scheduled()), watch);
+    bound.unwrap();
+}
+
+#[tokio::test]
+async fn a_statefulsets_pod_waits_for_an_unreachable_target_others_do_not() {
+    for (kind, may_go) in [("StatefulSet", false), ("ReplicaSet", true)] {
+        let mut owned = pod();
+        let owner = json!([{"apiVersion": "apps/v1", "kind": kind, "name": "a", "uid": "s", "controller": true}]);
+        owned.metadata.owner_references = serde_json::from_value(owner).unwrap();
+        let world = world(owned);
+        world.index.attempt(&us(), "1", attempt(&left_behind("c0")));
+        world.index.failed(&us(), "gone".into());
+        let outcome = match may_go {
+            true => world.bind(&eu(), &world.eu_api, scheduled()).await,
+            false => world.binder.bind(to(&eu())).await,
+        };
+        assert_eq!(outcome.is_ok(), may_go, "{kind}: {outcome:?}");
+        assert_eq!(world.eu_api.writes().is_empty(), !may_go);
+    }
+}
+
+#[tokio::test]
+async fn somebody_elses_chaperon_is_left_alone() {
+    let world = world(pod());
+    let mut foreign = left_behind("c0");
+    foreign.metadata.labels = None;
+    world.eu_api.put_chaperon(foreign);
+    let error = world.binder.bind(to(&eu())).await.unwrap_err();
+    assert!(matches!(error, BindError::Foreign { .. }), "{error}");
+    assert_eq!((world.eu_api.writes().len(), world.index.in_flight()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_chaperon_on_its_way_out_is_waited_for() {
+    let world = world(pod());
+    let mut going = left_behind("c0");
+    going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+    world.index.attempt(&eu(), "1", attempt(&going));
+    let end = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(world.eu_api.writes().is_empty());
+        world.index.attempt_gone(&eu(), "1", "c0");
+    };
+    let (bound, ()) = tokio::join!(world.bind(&eu(), &world.eu_api, scheduled()), end);
+    bound.unwrap();
+    assert_eq!(world.index.in_flight(), 1);
+}

@@ -1,0 +1,145 @@
+//! Requests as kube-scheduler writes them, and as it does not.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use multicluster_api::TargetRef;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+use crate::core::builders::{NodeExt, node, proxy_pod, spec};
+use crate::index::tests::{index, ready};
+
+fn extender() -> Extender {
+    let (index, _wakes) = index();
+    ready(&index, &TargetRef::cluster("eu"), None, vec![node("n1")]);
+    ready(
+        &index,
+        &TargetRef::cluster("us"),
+        None,
+        vec![node("n1").used(&[("cpu", "4")])],
+    );
+    ready(&index, &TargetRef::namespaced("prod", "eu"), None, vec![node("n1")]);
+    Extender {
+        index: Arc::new(index),
+        binder: None,
+        metrics: Metrics::default(),
+    }
+}
+
+async fn ask(path: &str, body: impl Into<Body>) -> (StatusCode, Value) {
+    let request = Request::post(path).body(body.into()).unwrap();
+    let response = router(extender()).oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    (
+        status,
+        serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into()),
+    )
+}
+
+const NAMES: [&str; 3] = ["admiralty-eu", "admiralty-us", "admiralty-prod-eu"];
+
+#[tokio::test]
+async fn names_in_names_out() {
+    let args = json!({"Pod": proxy_pod("a", "1", spec("1")), "Nodes": null, "NodeNames": NAMES});
+    let expected = json!({
+        "Nodes": null, "NodeNames": ["admiralty-eu"],
+        "FailedNodes": {"admiralty-us": "Insufficient cpu in target"},
+        "FailedAndUnresolvableNodes": {"admiralty-prod-eu": "target serves another namespace"},
+        "Error": "",
+    });
+    assert_eq!(ask("/filter", args.to_string()).await, (StatusCode::OK, expected));
+    let scores = json!([{"Host": "admiralty-eu", "Score": 10}, {"Host": "admiralty-us", "Score": 0},
+        {"Host": "admiralty-prod-eu", "Score": 10}]);
+    assert_eq!(ask("/prioritize", args.to_string()).await, (StatusCode::OK, scores));
+}
+
+#[tokio::test]
+async fn whole_nodes_go_back_unchanged() {
+    let whole = |name: &str| json!({"metadata": {"name": name, "labels": {"a": "b"}}, "spec": {"future": 1.0}});
+    let nodes = json!({"metadata": {"resourceVersion": "7"}, "items": NAMES.map(whole)});
+    let args = json!({"Pod": proxy_pod("a", "1", spec("1")), "Nodes": nodes, "NodeNames": null});
+    let (_, answer) = ask("/filter", args.to_string()).await;
+    assert_eq!(
+        answer["Nodes"],
+        json!({"metadata": {"resourceVersion": "7"}, "items": [whole("admiralty-eu")]})
+    );
+    assert_eq!(answer["NodeNames"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_label_tells_a_virtual_node_that_is_not_known_yet() {
+    let labels = json!({"virtual-kubelet.io/provider": "admiralty"});
+    let nodes = json!({"items": [{"metadata": {"name": "new", "labels": labels}}, {"metadata": {"name": "real"}}]});
+    let args = json!({"Pod": {"metadata": {"name": "a", "uid": "1"}, "spec": {"containers": []}}, "Nodes": nodes});
+    let (_, answer) = ask("/filter", args.to_string()).await;
+    assert_eq!(answer["Nodes"]["items"], json!([{"metadata": {"name": "real"}}]));
+}
+
+#[tokio::test]
+async fn a_proxy_pod_that_cannot_be_read_is_refused_with_the_reason() {
+    let mut pod = proxy_pod("a", "1", spec("1"));
+    pod.metadata
+        .annotations
+        .as_mut()
+        .unwrap()
+        .remove(multicluster_api::names::SOURCE_POD_MANIFEST);
+    let args = json!({"Pod": pod, "NodeNames": ["admiralty-eu"]});
+    let (status, answer) = ask("/filter", args.to_string()).await;
+    let reason = answer["FailedAndUnresolvableNodes"]["admiralty-eu"].as_str().unwrap();
+    assert!(status.is_success() && reason.contains("sourcepod-manifest"), "{reason}");
+}
+
+#[tokio::test]
+async fn nonsense_is_a_bad_request() {
+    let mut deep = "[".repeat(100_000);
+    deep.push_str(&"]".repeat(100_000));
+    for path in ["/filter", "/prioritize", "/bind"] {
+        for body in [
+            "",
+            "null",
+            "[]",
+            "{",
+            "{\"Pod\": 3, \"PodName\": 3}",
+            "\u{0}",
+            "{\"Nodes\":{\"items\":[1",
+            &deep,
+        ] {
+            let (status, text) = ask(path, body.to_owned()).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{path} {text}");
+        }
+    }
+    let nodes = json!({"Pod": {"metadata": {}}, "Nodes": {"items": ["no object"]}});
+    assert_eq!(ask("/filter", nodes.to_string()).await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_off_is_a_bad_request() {
+    let broken = futures::stream::iter([Ok("{\"Pod\":"), Err(std::io::Error::other("gone"))]);
+    assert_eq!(
+        ask("/filter", Body::from_stream(broken)).await.0,
+        StatusCode::BAD_REQUEST
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_body_panics(body in "\\PC{0,300}") {
+        let extender = extender();
+        let _ = (extender.filter(body.as_bytes()).is_ok(), extender.prioritize(body.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn no_mutilated_request_panics(cut in 0usize..3000, flip in 0usize..3000, to in any::<u8>()) {
+        let args = json!({"Pod": proxy_pod("a", "1", spec("1")), "NodeNames": NAMES}).to_string();
+        let mut bytes = args.into_bytes();
+        if let Some(byte) = bytes.get_mut(flip) {
+            *byte = to;
+        }
+        bytes.truncate(cut);
+        let extender = extender();
+        let _ = (extender.filter(&bytes).is_ok(), extender.prioritize(&bytes).is_ok());
+    }
+}

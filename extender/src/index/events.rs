@@ -1,0 +1,212 @@
+//! What watches and the supervisor tell the index.
+
+use std::time::Instant;
+
+use ahash::AHashSet;
+use kube::Client;
+use multicluster_api::{ClusterSummary, TargetRef};
+
+use super::target::{Listed, TargetState};
+use super::{Index, State};
+use crate::core::attempt::Attempt;
+use crate::core::nodes::Shard;
+
+impl Index {
+    /// A target is connected, or connected anew: all that was known of it is to be read again.
+    pub fn connected(&self, target: &TargetRef, client: Option<Client>) {
+        self.change(target, |state| {
+            state.client = client;
+            state.trouble = None;
+            state.listed = Listed {
+                connected: true,
+                ..Listed::default()
+            };
+            state.summary = None;
+        });
+    }
+
+    /// A target cannot be connected.
+    pub fn failed(&self, target: &TargetRef, reason: String) {
+        self.change(target, |state| {
+            state.client = None;
+            state.trouble = Some(reason);
+            state.listed = Listed::default();
+        });
+        self.tell_waiters(target);
+    }
+
+    /// The Target or ClusterTarget is gone.
+    pub fn removed(&self, target: &TargetRef) {
+        self.tell_waiters(target);
+        self.state.write().targets.remove(target.virtual_node().as_str());
+    }
+
+    /// A watch of this target has an error. What is known of it stays.
+    pub fn trouble(&self, target: &TargetRef, error: String) {
+        self.change(target, |state| state.trouble = Some(error));
+    }
+
+    /// The target's ClusterSummary as it is now; `None` when there is none.
+    pub fn summary(&self, target: &TargetRef, summary: Option<&ClusterSummary>, now: Instant) {
+        self.change(target, |state| {
+            state.listed.summary = true;
+            match summary {
+                Some(summary) => {
+                    state.set_summary(summary, now);
+                    state.trouble = None;
+                }
+                None => state.summary = None,
+            }
+        });
+    }
+
+    /// A NodeSummary as it is now.
+    pub fn shard(&self, target: &TargetRef, name: &str, shard: Shard) {
+        self.update(target, |state| {
+            let grew = state.nodes.apply(name.to_owned(), shard);
+            state.confirm();
+            grew
+        });
+    }
+
+    /// A NodeSummary is gone.
+    pub fn shard_removed(&self, target: &TargetRef, name: &str) {
+        self.update(target, |state| {
+            state.nodes.remove(name);
+            false
+        });
+    }
+
+    /// All NodeSummaries were listed: there are no others than these.
+    pub fn shards_listed(&self, target: &TargetRef, names: &AHashSet<String>) {
+        self.change(target, |state| {
+            state.nodes.retain(|name| names.contains(name));
+            state.listed.nodes = true;
+        });
+    }
+
+    /// One of our chaperons as it is now, for the pod with this UID.
+    pub fn attempt(&self, target: &TargetRef, uid: &str, mut attempt: Attempt) {
+        let mut state = self.state.write();
+        if let Some(known) = state.targets.get_mut(target.virtual_node().as_str()) {
+            if let Some(before) = known.attempts.get(uid).filter(|before| before.uid == attempt.uid) {
+                attempt.since = before.since;
+            }
+            known.attempts.insert(uid.to_owned(), attempt);
+            known.settle(uid);
+        }
+        state.tell(uid);
+    }
+
+    /// The answer to the creation of a chaperon, which may come later than what the watch says of it.
+    pub fn created(&self, target: &TargetRef, uid: &str, attempt: Attempt) {
+        let mut state = self.state.write();
+        if state
+            .waiters
+            .get(uid)
+            .is_some_and(|waiter| waiter.gone.contains(&attempt.uid))
+        {
+            return;
+        }
+        if let Some(known) = state.targets.get_mut(target.virtual_node().as_str()) {
+            if known.attempts.get(uid).is_none_or(|seen| seen.uid != attempt.uid) {
+                known.attempts.insert(uid.to_owned(), attempt);
+            }
+            known.settle(uid);
+        }
+    }
+
+    /// A chaperon is gone.
+    pub fn attempt_gone(&self, target: &TargetRef, uid: &str, chaperon: &str) {
+        let node = target.virtual_node();
+        let mut state = self.state.write();
+        if let Some(waiter) = state.waiters.get_mut(uid) {
+            waiter.gone.insert(chaperon.into());
+        }
+        if let Some(known) = state.targets.get_mut(node.as_str())
+            && known.attempts.get(uid).is_some_and(|attempt| *attempt.uid == *chaperon)
+        {
+            known.attempts.remove(uid);
+            if known.inflight.forget(uid) {
+                self.wake(node.as_str(), known);
+            }
+        }
+        state.tell(uid);
+    }
+
+    /// All chaperons were listed: there are no others than these (pod UID, chaperon UID).
+    pub fn attempts_listed(&self, target: &TargetRef, listed: &AHashSet<(String, Box<str>)>) {
+        let gone: Vec<_> = {
+            let state = self.state.read();
+            let known = state.targets.get(target.virtual_node().as_str());
+            let attempts = known.into_iter().flat_map(|known| &known.attempts);
+            let attempts = attempts.map(|(uid, attempt)| (uid.clone(), attempt.uid.clone()));
+            attempts.filter(|attempt| !listed.contains(attempt)).collect()
+        };
+        gone.iter()
+            .for_each(|(uid, chaperon)| self.attempt_gone(target, uid, chaperon));
+        self.change(target, |state| state.listed.chaperons = true);
+    }
+
+    /// Time passes: what was assumed and never shown is dropped.
+    pub fn tick(&self, now: Instant) {
+        let mut state = self.state.write();
+        for (node, target) in &mut state.targets {
+            if target.inflight.expire(now) > 0 {
+                self.wake(node, target);
+            }
+        }
+    }
+
+    /// A failure is forgotten by now, so pods that it kept away may come again.
+    pub fn failure_expired(&self, target: &TargetRef) {
+        self.update(target, |_| true);
+    }
+
+    /// Change a target, and wake it when it takes pods then that it did not take before.
+    fn change(&self, target: &TargetRef, f: impl FnOnce(&mut TargetState)) {
+        let node = target.virtual_node();
+        let now = Instant::now();
+        let mut state = self.state.write();
+        let known = state.targets.entry(node.as_str().to_owned()).or_insert_with(|| {
+            let known = TargetState::new(target.clone());
+            if self.strangers.lock().remove(node.as_str()) {
+                known.refuse();
+            }
+            known
+        });
+        let before = known.available(self.policy.stale_after, now).is_ok();
+        f(known);
+        if !before && known.available(self.policy.stale_after, now).is_ok() {
+            self.wake(node.as_str(), known);
+        }
+    }
+
+    /// Change a target that is known, and wake it when `f` says so.
+    fn update(&self, target: &TargetRef, f: impl FnOnce(&mut TargetState) -> bool) {
+        let node = target.virtual_node();
+        let mut state = self.state.write();
+        if let Some(known) = state.targets.get_mut(node.as_str())
+            && f(known)
+        {
+            self.wake(node.as_str(), known);
+        }
+    }
+
+    fn tell_waiters(&self, target: &TargetRef) {
+        let state = self.state.read();
+        let known = state.targets.get(target.virtual_node().as_str());
+        known
+            .into_iter()
+            .flat_map(|known| known.attempts.keys())
+            .for_each(|uid| state.tell(uid));
+    }
+}
+
+impl State {
+    fn tell(&self, uid: &str) {
+        if let Some(waiter) = self.waiters.get(uid) {
+            waiter.news.notify_one();
+        }
+    }
+}

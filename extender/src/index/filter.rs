@@ -1,0 +1,144 @@
+//! Which nodes may take a pod.
+
+use std::time::Instant;
+
+use super::target::TargetState;
+use super::{Index, State, Verdict, verdict};
+use crate::core::pod::{Proxy, SourcePod};
+
+/// A node that kube-scheduler asks about.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// The node's name.
+    pub name: &'a str,
+    /// It has the label of virtual nodes; only known when kube-scheduler sends whole nodes.
+    pub labelled_virtual: bool,
+}
+
+/// A target that may already be running the pod, or about to.
+struct Holder<'a> {
+    node: &'a str,
+    available: bool,
+}
+
+impl Index {
+    /// A verdict for each candidate, in their order.
+    pub fn filter(&self, pod: &SourcePod, candidates: &[Candidate<'_>], now: Instant) -> Vec<Verdict> {
+        let state = self.state.read();
+        let Some(proxy) = &pod.proxy else {
+            let ordinary = |candidate: &Candidate<'_>| match state.is_virtual(candidate) {
+                true => verdict::NOT_ELECTED,
+                false => Verdict::Pass,
+            };
+            return candidates.iter().map(ordinary).collect();
+        };
+        let holders = state.holders(&pod.uid, self.policy.stale_after, now);
+        let judge = |candidate: &Candidate<'_>| self.judge(&state, pod, proxy, candidate, now);
+        let mut verdicts: Vec<_> = candidates.iter().map(judge).collect();
+        keep_to_holders(&mut verdicts, candidates, &holders, proxy);
+        self.leave_out_failed(&state, &mut verdicts, candidates, pod, now);
+        for (candidate, verdict) in candidates.iter().zip(&verdicts) {
+            match state.targets.get(candidate.name) {
+                Some(target) if *verdict != Verdict::Pass => target.refuse(),
+                None => self.remember_stranger(candidate.name),
+                Some(_) => {}
+            }
+        }
+        verdicts
+    }
+
+    /// Everything but the pod's own history.
+    fn judge(&self, state: &State, pod: &SourcePod, proxy: &Proxy, candidate: &Candidate<'_>, now: Instant) -> Verdict {
+        let Some(target) = state.targets.get(candidate.name) else {
+            return verdict::STRANGER;
+        };
+        if !target.target.serves(&pod.namespace) {
+            return verdict::OTHER_NAMESPACE;
+        }
+        if let Err(reason) = target.available(self.policy.stale_after, now) {
+            return reason.into();
+        }
+        // A delegate that is there already has its place, or waits for one in the target's own queue.
+        if target.attempts.get(&pod.uid).is_some_and(|attempt| attempt.is_live()) {
+            return Verdict::Pass;
+        }
+        target.fits(&proxy.wanted).err().map_or(Verdict::Pass, Verdict::from)
+    }
+
+    /// Where the pod failed lately it need not be tried again, unless it failed everywhere: then it starts over.
+    fn leave_out_failed(
+        &self,
+        state: &State,
+        verdicts: &mut [Verdict],
+        candidates: &[Candidate<'_>],
+        pod: &SourcePod,
+        now: Instant,
+    ) {
+        let Some(failures) = self.failures.of(&pod.uid) else {
+            return;
+        };
+        let reason = |candidate: &Candidate<'_>| {
+            let target: &TargetState = state.targets.get(candidate.name)?;
+            failures.reason(&target.target, now)
+        };
+        let feasible = || {
+            verdicts
+                .iter()
+                .zip(candidates)
+                .filter(|(verdict, _)| **verdict == Verdict::Pass)
+        };
+        if feasible().all(|(_, candidate)| reason(candidate).is_some()) {
+            if feasible().next().is_some() {
+                self.failures.forget(&pod.uid);
+            }
+            return;
+        }
+        for (verdict, candidate) in verdicts.iter_mut().zip(candidates) {
+            if *verdict == Verdict::Pass
+                && let Some(reason) = reason(candidate)
+            {
+                *verdict = Verdict::Failed(format!("didn't schedule there lately: {reason}").into());
+            }
+        }
+    }
+}
+
+/// While a delegate may run in a target, or come to run there, its pod goes nowhere else.
+fn keep_to_holders(verdicts: &mut [Verdict], candidates: &[Candidate<'_>], holders: &[Holder<'_>], proxy: &Proxy) {
+    let is_holder = |name: &str| holders.iter().any(|holder| holder.node == name);
+    let held = verdicts
+        .iter()
+        .zip(candidates)
+        .any(|(verdict, c)| *verdict == Verdict::Pass && is_holder(c.name));
+    let unreachable = holders
+        .iter()
+        .find(|holder| !holder.available)
+        .filter(|_| proxy.stateful);
+    let reason = match unreachable {
+        _ if held => "the pod has a delegate in another target".to_owned(),
+        Some(holder) => format!("the pod may still run in {}, which is unreachable", holder.node),
+        None => return,
+    };
+    for (verdict, candidate) in verdicts.iter_mut().zip(candidates) {
+        if *verdict == Verdict::Pass && !is_holder(candidate.name) {
+            *verdict = Verdict::Failed(reason.clone().into());
+        }
+    }
+}
+
+impl State {
+    pub(super) fn is_virtual(&self, candidate: &Candidate<'_>) -> bool {
+        candidate.labelled_virtual || self.targets.contains_key(candidate.name)
+    }
+
+    fn holders(&self, uid: &str, stale_after: std::time::Duration, now: Instant) -> Vec<Holder<'_>> {
+        let live = |target: &&TargetState| target.attempts.get(uid).is_some_and(|attempt| attempt.is_live());
+        let targets = self.targets.iter().filter(|(_, target)| live(target));
+        targets
+            .map(|(node, target)| Holder {
+                node,
+                available: target.available(stale_after, now).is_ok(),
+            })
+            .collect()
+    }
+}

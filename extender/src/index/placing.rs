@@ -1,0 +1,199 @@
+//! What a bind asks of the index, step by step.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use kube::Client;
+use multicluster_api::TargetRef;
+use tokio::sync::Notify;
+
+use super::target::Unavailable;
+use super::{Index, Verdict, Waiter, verdict};
+use crate::core::attempt::Attempt;
+use crate::core::pod::Wanted;
+
+/// A target that can be bound to.
+#[derive(Clone)]
+pub struct Place {
+    /// Name of its virtual node.
+    pub node: String,
+    /// Which target.
+    pub target: TargetRef,
+    /// A client for its API server.
+    pub client: Client,
+}
+
+/// A chaperon for the pod in some target.
+#[derive(Clone)]
+pub struct Found {
+    /// The target.
+    pub target: TargetRef,
+    /// A client for its API server, when it is connected.
+    pub client: Option<Client>,
+    /// Whether the target takes pods just now.
+    pub available: bool,
+    /// The chaperon.
+    pub attempt: Attempt,
+}
+
+/// Why a bind cannot begin, or go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The node is no virtual node.
+    #[error("not a virtual node, or its target is not known yet")]
+    Unknown,
+    /// A Target of another namespace.
+    #[error("target serves another namespace")]
+    OtherNamespace,
+    /// Not now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The room that was there when the node was filtered is taken.
+    #[error("{0}")]
+    NoRoom(String),
+}
+
+/// News of one pod's chaperons, for as long as this lives.
+pub struct News {
+    index: Arc<Index>,
+    uid: String,
+    notify: Arc<Notify>,
+}
+
+impl News {
+    /// Wait until something changed since this was last called.
+    pub async fn next(&self) {
+        self.notify.notified().await;
+    }
+}
+
+impl Drop for News {
+    fn drop(&mut self) {
+        self.index.state.write().waiters.remove(&self.uid);
+    }
+}
+
+impl Index {
+    /// News of a pod's chaperons. One listener a pod: binds of one pod join.
+    pub fn news(self: &Arc<Self>, uid: &str) -> News {
+        let mut state = self.state.write();
+        let waiter: &mut Waiter = state.waiters.entry(uid.to_owned()).or_default();
+        News {
+            index: self.clone(),
+            uid: uid.to_owned(),
+            notify: waiter.news.clone(),
+        }
+    }
+
+    /// Is this the name of a target's virtual node?
+    pub fn is_virtual_node(&self, node: &str) -> bool {
+        self.state.read().targets.contains_key(node)
+    }
+
+    /// The target behind a node, if it takes pods of this namespace now.
+    pub fn place(&self, node: &str, namespace: &str, now: Instant) -> Result<Place, Refusal> {
+        let state = self.state.read();
+        let known = state.targets.get(node).ok_or(Refusal::Unknown)?;
+        if !known.target.serves(namespace) {
+            return Err(Refusal::OtherNamespace);
+        }
+        known.available(self.policy.stale_after, now)?;
+        let client = known.client.clone().ok_or(Unavailable::Syncing)?;
+        Ok(Place {
+            node: node.to_owned(),
+            target: known.target.clone(),
+            client,
+        })
+    }
+
+    /// When a target becomes stale unless it is heard of; now, when it is gone.
+    pub fn stale_at(&self, target: &TargetRef, now: Instant) -> Instant {
+        let state = self.state.read();
+        let known = state.targets.get(target.virtual_node().as_str());
+        known
+            .and_then(|known| known.stale_at(self.policy.stale_after))
+            .unwrap_or(now)
+    }
+
+    /// The pod's chaperon in a target.
+    pub fn attempt_in(&self, target: &TargetRef, uid: &str) -> Option<Attempt> {
+        self.state
+            .read()
+            .targets
+            .get(target.virtual_node().as_str())?
+            .attempts
+            .get(uid)
+            .cloned()
+    }
+
+    /// The pod's chaperons in targets other than this one. Several targets may lead to one cluster: what is this
+    /// target's own chaperon is not another.
+    pub fn attempts_elsewhere(&self, target: &TargetRef, uid: &str, now: Instant) -> Vec<Found> {
+        let state = self.state.read();
+        let node = target.virtual_node();
+        let own = state
+            .targets
+            .get(node.as_str())
+            .and_then(|known| known.attempts.get(uid))
+            .map(|own| &own.uid);
+        let others = state.targets.values().filter(|known| known.target != *target);
+        let found = others.filter_map(|known| {
+            let attempt = known.attempts.get(uid).filter(|attempt| Some(&attempt.uid) != own)?;
+            Some(Found {
+                target: known.target.clone(),
+                client: known.client.clone(),
+                available: known.available(self.policy.stale_after, now).is_ok(),
+                attempt: attempt.clone(),
+            })
+        });
+        found.collect()
+    }
+
+    /// Take room for the pod, if there still is any: of two binds, one gets the last slot. A pod whose delegate is in
+    /// the target already (`resumed`) has its place there.
+    pub fn assume(&self, target: &TargetRef, uid: &str, wanted: &Wanted, resumed: bool) -> Result<(), Refusal> {
+        let mut state = self.state.write();
+        let known = state
+            .targets
+            .get_mut(target.virtual_node().as_str())
+            .ok_or(Refusal::Unknown)?;
+        if known.inflight.contains(uid) {
+            return Ok(());
+        }
+        if !resumed && let Err(misfit) = known.fits(wanted) {
+            let (Verdict::Failed(reason) | Verdict::Unresolvable(reason)) = Verdict::from(misfit) else {
+                return Ok(());
+            };
+            known.refuse();
+            return Err(Refusal::NoRoom(reason.into_owned()));
+        }
+        known.assume(uid, wanted);
+        Ok(())
+    }
+
+    /// The pod does not go to the target after all.
+    pub fn forget(&self, target: &TargetRef, uid: &str) {
+        let node = target.virtual_node();
+        let mut state = self.state.write();
+        if let Some(known) = state.targets.get_mut(node.as_str())
+            && known.inflight.forget(uid)
+        {
+            self.wake(node.as_str(), known);
+        }
+    }
+
+    /// The proxy pod is bound.
+    pub fn bound(&self, target: &TargetRef, uid: &str, now: Instant) {
+        if let Some(known) = self.state.write().targets.get_mut(target.virtual_node().as_str()) {
+            known.inflight.bound(uid, now);
+        }
+    }
+
+    /// What a pod is told that is not a proxy pod and goes to a virtual node.
+    pub fn not_elected() -> String {
+        match verdict::NOT_ELECTED {
+            Verdict::Pass => String::new(),
+            Verdict::Failed(reason) | Verdict::Unresolvable(reason) => reason.into_owned(),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What is known of one target.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ahash::AHashMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::Client;
+use multicluster_api::resources::Resources;
+use multicluster_api::{ClusterSummary, TargetRef};
+
+use crate::core::attempt::{Attempt, Progress};
+use crate::core::fit::{Misfit, Nodes};
+use crate::core::inflight::InFlight;
+use crate::core::pod::Wanted;
+
+/// One target: its summaries, our chaperons in it, and what is on its way there.
+pub struct TargetState {
+    /// Which target.
+    pub target: TargetRef,
+    /// A client for its API server, when it is connected.
+    pub client: Option<Client>,
+    /// Why it cannot be connected, or the last error of its watches.
+    pub trouble: Option<String>,
+    /// Its nodes, when it publishes them.
+    pub nodes: Nodes,
+    /// Placements that the summaries do not show yet.
+    pub inflight: InFlight,
+    /// Our chaperons, by the UID of their proxy pod.
+    pub attempts: AHashMap<String, Attempt>,
+    pub(super) summary: Option<Summary>,
+    pub(super) listed: Listed,
+    /// Pods were refused since this target was last woken.
+    refused: AtomicBool,
+}
+
+/// The part of a ClusterSummary that counts here.
+#[derive(Debug)]
+pub(super) struct Summary {
+    pub allocatable: Resources,
+    pub publishes_nodes: bool,
+    heartbeat: Option<MicroTime>,
+    /// When the heartbeat was last seen to change, by our own clock.
+    pub heard: Instant,
+}
+
+/// Which first lists are done.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    pub connected: bool,
+    pub summary: bool,
+    pub nodes: bool,
+    pub chaperons: bool,
+}
+
+/// Why a target takes no pods at all just now. The text is what a user reads in the pod's events.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// Not connected, or its API server does not answer.
+    #[error("target unreachable: {0}")]
+    Unreachable(String),
+    /// Its state is still being read.
+    #[error("target not known yet, its state is being read")]
+    Syncing,
+    /// No ClusterSummary.
+    #[error("target has no ClusterSummary, is its agent running?")]
+    NoSummary,
+    /// Its agent has gone silent.
+    #[error("target unreachable: no heartbeat of its agent")]
+    Stale,
+}
+
+impl TargetState {
+    /// A target of which nothing is known yet.
+    pub fn new(target: TargetRef) -> Self {
+        Self {
+            target,
+            client: None,
+            trouble: None,
+            nodes: Nodes::default(),
+            inflight: InFlight::default(),
+            attempts: AHashMap::new(),
+            summary: None,
+            listed: Listed::default(),
+            refused: AtomicBool::new(false),
+        }
+    }
+
+    /// Does it take pods just now?
+    pub fn available(&self, stale_after: Duration, now: Instant) -> Result<(), Unavailable> {
+        if !self.listed.connected {
+            return Err(self
+                .trouble
+                .clone()
+                .map_or(Unavailable::Syncing, Unavailable::Unreachable));
+        }
+        let Some(summary) = &self.summary else {
+            return Err(match (&self.trouble, self.listed.summary) {
+                (_, true) => Unavailable::NoSummary,
+                (Some(trouble), false) => Unavailable::Unreachable(trouble.clone()),
+                (None, false) => Unavailable::Syncing,
+            });
+        };
+        if !self.listed.chaperons || (summary.publishes_nodes && !self.listed.nodes) {
+            return Err(self
+                .trouble
+                .clone()
+                .map_or(Unavailable::Syncing, Unavailable::Unreachable));
+        }
+        if now >= summary.heard + stale_after {
+            return Err(Unavailable::Stale);
+        }
+        Ok(())
+    }
+
+    /// When it becomes stale, unless its agent is heard of before.
+    pub fn stale_at(&self, stale_after: Duration) -> Option<Instant> {
+        Some(self.summary.as_ref()?.heard + stale_after)
+    }
+
+    /// Is there room for the pod? Pods that leave it to the target's scheduler are not looked at.
+    pub fn fits(&self, wanted: &Wanted) -> Result<(), Misfit> {
+        match &self.summary {
+            _ if wanted.no_reservation => Ok(()),
+            Some(summary) if summary.publishes_nodes => self.nodes.fits(wanted, self.inflight.overlay()),
+            Some(summary) => match wanted.requests.lacking(&summary.allocatable).next() {
+                Some(resource) => Err(Misfit::TooLarge(resource.to_owned())),
+                None => Ok(()),
+            },
+            None => Err(Misfit::NoNodes),
+        }
+    }
+
+    /// How many copies of the pod would still fit; `None` when nobody can tell.
+    pub fn copies(&self, wanted: &Wanted) -> Option<i64> {
+        let summary = self.summary.as_ref()?;
+        if summary.publishes_nodes && !(wanted.no_reservation && self.nodes.is_empty()) {
+            return Some(self.nodes.copies(wanted, self.inflight.overlay()));
+        }
+        if summary.allocatable == Resources::default() {
+            return None;
+        }
+        let mut free = summary.allocatable.clone();
+        free.sub(&self.inflight.total());
+        Some(crate::core::fit::copies_within(&wanted.requests, &free))
+    }
+
+    /// Count the pod from now on, on the node that it is most likely to get.
+    pub fn assume(&mut self, uid: &str, wanted: &Wanted) {
+        let node = self.nodes.choose(wanted, self.inflight.overlay()).map(str::to_owned);
+        self.inflight.assume(uid, wanted.requests.clone(), node.as_deref());
+        self.settle(uid);
+    }
+
+    /// Hold the in-flight account against what the pod's chaperon and the summaries say.
+    pub(super) fn settle(&mut self, uid: &str) {
+        if let Some(Attempt {
+            progress: Progress::Scheduled { node, version },
+            ..
+        }) = self.attempts.get(uid)
+        {
+            self.inflight.placed(uid, node, *version);
+            self.confirm();
+        }
+    }
+
+    pub(super) fn confirm(&mut self) {
+        let nodes = &self.nodes;
+        self.inflight.confirm(|node, version| nodes.counts(node, version));
+    }
+
+    /// Take in a ClusterSummary.
+    pub(super) fn set_summary(&mut self, summary: &ClusterSummary, now: Instant) {
+        let heartbeat = summary.spec.heartbeat_time.clone();
+        let unchanged = self
+            .summary
+            .as_ref()
+            .filter(|known| known.heartbeat == heartbeat)
+            .map(|known| known.heard);
+        self.summary = Some(Summary {
+            allocatable: Resources::parse(&summary.spec.allocatable).unwrap_or_default(),
+            publishes_nodes: summary.spec.node_summaries.is_some(),
+            heartbeat,
+            heard: unchanged.unwrap_or(now),
+        });
+    }
+
+    /// Remember that pods were refused.
+    pub(super) fn refuse(&self) {
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Were pods refused since the last call?
+    pub(super) fn take_refused(&self) -> bool {
+        self.refused.swap(false, Ordering::Relaxed)
+    }
+}

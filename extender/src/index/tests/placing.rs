@@ -1,0 +1,82 @@
+//! Room is taken at bind, and given back when summaries show it.
+
+use multicluster_api::TargetRef;
+use serde_json::json;
+
+use super::*;
+use crate::core::builders::{NodeExt, node, proxy_pod, spec, summary as node_summary, wanted};
+use crate::core::nodes::Shard;
+use crate::index::Refusal;
+
+fn eu() -> TargetRef {
+    TargetRef::cluster("eu")
+}
+
+#[test]
+fn of_two_binds_one_gets_the_last_slot() {
+    let (index, _wakes) = index();
+    ready(&index, &eu(), None, vec![node("n1")]);
+    let pod = wanted(&[("cpu", "3")], json!({}));
+    assert_eq!(index.assume(&eu(), "1", &pod, false), Ok(()));
+    assert_eq!(index.assume(&eu(), "1", &pod, false), Ok(()), "it has it already");
+    assert_eq!(
+        index.assume(&eu(), "2", &pod, false),
+        Err(Refusal::NoRoom("Insufficient cpu in target".into()))
+    );
+    index.forget(&eu(), "1");
+    assert_eq!(index.assume(&eu(), "2", &pod, false), Ok(()));
+}
+
+#[test]
+fn a_placement_counts_once_before_and_after_the_summary_shows_it() {
+    let (index, _wakes) = index();
+    ready(&index, &eu(), None, vec![node("n1")]);
+    let room = |cpu: &str| filter(&index, &proxy_pod("b", "2", spec(cpu)), &[&eu()])[0] == Verdict::Pass;
+    index
+        .assume(&eu(), "1", &wanted(&[("cpu", "3")], json!({})), false)
+        .unwrap();
+    assert!(room("1") && !room("2"));
+    let scheduled = Progress::Scheduled {
+        node: "n1".into(),
+        version: Some(7),
+    };
+    index.attempt(&eu(), "1", attempt("c", scheduled));
+    let publish = |version, used| {
+        let entry = node("n1").used(&[("cpu", used), ("pods", "1")]);
+        index.shard(
+            &eu(),
+            "shard-0",
+            Shard::new(&node_summary("shard-0", version, vec![entry])),
+        );
+    };
+    publish(6, "0");
+    assert!(room("1") && !room("2") && index.in_flight() == 1);
+    publish(7, "3");
+    assert!(room("1") && !room("2") && index.in_flight() == 0);
+}
+
+#[test]
+fn a_late_answer_does_not_bring_a_deleted_chaperon_back() {
+    let (index, _wakes) = index();
+    let index = std::sync::Arc::new(index);
+    ready(&index, &eu(), None, vec![node("n1")]);
+    let _news = index.news("1");
+    index.attempt(&eu(), "1", attempt("c", Progress::Waiting));
+    index.attempt_gone(&eu(), "1", "c");
+    index.created(&eu(), "1", attempt("c", Progress::Waiting));
+    assert_eq!(index.attempt_in(&eu(), "1"), None);
+}
+
+#[test]
+fn several_targets_may_lead_to_one_cluster() {
+    let (index, _wakes) = index();
+    let same = TargetRef::namespaced("default", "same");
+    let other = TargetRef::cluster("other");
+    for target in [&eu(), &same, &other] {
+        ready(&index, target, None, vec![node("n1")]);
+    }
+    index.attempt(&eu(), "1", attempt("c", Progress::Waiting));
+    index.attempt(&same, "1", attempt("c", Progress::Waiting));
+    assert!(index.attempts_elsewhere(&eu(), "1", Instant::now()).is_empty());
+    assert_eq!(index.attempts_elsewhere(&other, "1", Instant::now()).len(), 2);
+}

@@ -1,0 +1,102 @@
+//! Puts the parts together.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use multicluster_certs::{Limits, RELOAD_INTERVAL, ServingTls};
+use multicluster_runtime::admin::{self, Readiness};
+use multicluster_runtime::shutdown;
+use multicluster_targets::{cluster_name, supervise};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Args;
+use crate::bind::{Binder, Flights};
+use crate::handlers::{Extender, router};
+use crate::index::{Index, Wakes};
+use crate::metrics::Metrics;
+use crate::wake;
+use crate::watch::Watches;
+
+/// How often assumed placements are looked over.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Serve until SIGTERM; binds in flight may finish.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    args.log.init()?;
+    let stop = shutdown::token()?;
+    let (index, wakes) = Index::new(args.policy());
+    let index = Arc::new(index);
+    #[cfg(feature = "synthetic")]
+    if let Some(targets) = args.synthetic_targets {
+        crate::synthetic::fill(&index, targets, args.synthetic_nodes);
+        crate::synthetic::keep_fresh(index.clone());
+        return serve(&args, index, None, Readiness::default(), stop).await;
+    }
+    let readiness = Readiness::default();
+    let binder = connect(&args, index.clone(), wakes, readiness.clone(), stop.clone()).await?;
+    serve(&args, index, Some(binder), readiness, stop).await
+}
+
+/// Start everything that talks to clusters.
+async fn connect(
+    args: &Args,
+    index: Arc<Index>,
+    wakes: Wakes,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<Binder> {
+    let client = args.cluster.client().await?;
+    let cluster = cluster_name(&client, args.cluster_name.as_deref()).await?;
+    tracing::info!(cluster, "serving");
+    let watches = Arc::new(Watches::new(index.clone(), &cluster, readiness));
+    tokio::spawn(supervise(client.clone(), watches, stop.clone()));
+    tokio::spawn(wake::run(client.clone(), wakes, stop.clone()));
+    tokio::spawn(tick(index.clone(), stop));
+    Ok(Binder::new(client, index, &cluster, args.limits()))
+}
+
+async fn serve(
+    args: &Args,
+    index: Arc<Index>,
+    binder: Option<Binder>,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let tls = ServingTls::start(&args.tls, RELOAD_INTERVAL, stop.clone())?;
+    let flights = binder
+        .as_ref()
+        .map_or_else(Flights::default, |binder| binder.flights().clone());
+    let metrics = Metrics::default();
+    let mut registry = Registry::default();
+    metrics.register(&mut registry, Some(tls.metrics()), index.clone(), flights.clone());
+    admin::serve(&args.admin, registry, readiness, stop.clone()).await?;
+    let listener = TcpListener::bind(args.listen_addr)
+        .await
+        .with_context(|| format!("--listen-addr {}", args.listen_addr))?;
+    let router = router(Extender { index, binder, metrics });
+    // A bind in flight may take its whole time to answer.
+    let limits = Limits {
+        grace: args.bind_timeout + Duration::from_secs(1),
+        ..Limits::default()
+    };
+    let grace = limits.grace;
+    multicluster_certs::serve(listener, tls, router, limits, stop).await;
+    // Binds whose caller has hung up.
+    if tokio::time::timeout(grace, flights.finish()).await.is_err() {
+        tracing::warn!(
+            binds = flights.len(),
+            "binds cut off at shutdown; the next replica goes on with them"
+        );
+    }
+    Ok(())
+}
+
+async fn tick(index: Arc<Index>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(TICK);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        index.tick(Instant::now());
+    }
+}

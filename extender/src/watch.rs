@@ -1,0 +1,168 @@
+//! Watches of one target, and how their events enter the index.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ahash::AHashSet;
+use futures::{Stream, StreamExt};
+use kube::runtime::watcher::{self, Config, Event};
+use kube::{Api, Client};
+use multicluster_api::target::AnyTarget;
+use multicluster_api::{ClusterSummary, NodeSummary, PodChaperon, TargetRef, names};
+use multicluster_runtime::admin::Readiness;
+use multicluster_targets::watching::try_watch;
+use multicluster_targets::{ConnectError, Runner};
+use tokio_util::sync::CancellationToken;
+
+use crate::core::attempt::Attempt;
+use crate::core::nodes::Shard;
+use crate::index::Index;
+
+/// Part of the readiness: all targets are known, though not all of them need be reachable.
+pub const TARGETS_LISTED: &str = "targets";
+
+/// Feeds the index.
+pub struct Watches {
+    index: Arc<Index>,
+    cluster: Arc<str>,
+    readiness: Readiness,
+}
+
+impl Watches {
+    /// Watches chaperons of the source cluster called `cluster`.
+    pub fn new(index: Arc<Index>, cluster: &str, readiness: Readiness) -> Self {
+        readiness.expect(TARGETS_LISTED);
+        Self {
+            index,
+            cluster: cluster.into(),
+            readiness,
+        }
+    }
+
+    async fn summary(&self, target: &TargetRef, client: Client) {
+        let only = Config::default().fields(&format!("metadata.name={}", names::CLUSTER_SUMMARY));
+        let mut events = self.follow(target, Api::<ClusterSummary>::all(client), only);
+        let mut listed = false;
+        while let Some(event) = events.next().await {
+            match event {
+                Event::Init => listed = false,
+                Event::InitApply(summary) | Event::Apply(summary) => {
+                    listed = true;
+                    self.index.summary(target, Some(&summary), Instant::now());
+                }
+                Event::InitDone if listed => {}
+                Event::InitDone | Event::Delete(_) => self.index.summary(target, None, Instant::now()),
+            }
+        }
+    }
+
+    async fn nodes(&self, target: &TargetRef, client: Client) {
+        let mut events = self.follow(target, Api::<NodeSummary>::all(client), Config::default().page_size(20));
+        let mut listed = AHashSet::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Event::Init => listed.clear(),
+                Event::InitApply(summary) => {
+                    listed.insert(name(&summary));
+                    self.index.shard(target, &name(&summary), Shard::new(&summary));
+                }
+                Event::InitDone => self.index.shards_listed(target, &std::mem::take(&mut listed)),
+                Event::Apply(summary) => self.index.shard(target, &name(&summary), Shard::new(&summary)),
+                Event::Delete(summary) => self.index.shard_removed(target, &name(&summary)),
+            }
+        }
+    }
+
+    async fn chaperons(&self, target: &TargetRef, client: Client) {
+        let api = match &target.namespace {
+            Some(namespace) => Api::<PodChaperon>::namespaced(client, namespace),
+            None => Api::all(client),
+        };
+        let ours = Config::default().labels(&format!("{}={}", names::PARENT_CLUSTER_NAME, self.cluster));
+        let mut events = self.follow(target, api, ours);
+        let mut listed = AHashSet::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Event::Init => listed.clear(),
+                Event::InitApply(chaperon) | Event::Apply(chaperon) => {
+                    let Some((uid, attempt)) = Attempt::of(&chaperon, target, Instant::now()) else {
+                        continue;
+                    };
+                    listed.insert((uid.clone(), attempt.uid.clone()));
+                    self.index.attempt(target, &uid, attempt);
+                }
+                Event::InitDone => self.index.attempts_listed(target, &std::mem::take(&mut listed)),
+                Event::Delete(chaperon) => {
+                    let Some((uid, attempt)) = Attempt::of(&chaperon, target, Instant::now()) else {
+                        continue;
+                    };
+                    self.index.attempt_gone(target, &uid, &attempt.uid);
+                }
+            }
+        }
+    }
+
+    /// Watch for ever. The last error stands in the refusals while the target is not known.
+    fn follow<K>(&self, target: &TargetRef, api: Api<K>, config: Config) -> impl Stream<Item = Event<K>> + Unpin
+    where
+        K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
+    {
+        let (index, target) = (self.index.clone(), target.clone());
+        Box::pin(try_watch(api, config).filter_map(move |event| {
+            let event = event.inspect_err(|error| {
+                tracing::warn!(target_cluster = %target, %error, "watch");
+                index.trouble(&target, trouble(error));
+            });
+            async move { event.ok() }
+        }))
+    }
+}
+
+impl Runner for Watches {
+    async fn run(&self, target: AnyTarget, client: Client, stop: CancellationToken) {
+        let target = &target.target;
+        tracing::info!(target_cluster = %target, "connected");
+        self.index.connected(target, Some(client.clone()));
+        let watches = async {
+            tokio::join!(
+                self.summary(target, client.clone()),
+                self.nodes(target, client.clone()),
+                self.chaperons(target, client.clone()),
+            )
+        };
+        stop.run_until_cancelled(watches).await;
+    }
+
+    async fn failed(&self, target: AnyTarget, error: ConnectError) {
+        tracing::warn!(target_cluster = %target.target, %error, "cannot connect");
+        self.index.failed(&target.target, error.to_string());
+    }
+
+    async fn removed(&self, target: AnyTarget, _: Option<Client>) {
+        tracing::info!(target_cluster = %target.target, "removed");
+        self.index.removed(&target.target);
+    }
+
+    async fn synced(&self) {
+        self.readiness.set(TARGETS_LISTED, true);
+    }
+}
+
+fn name(summary: &NodeSummary) -> String {
+    summary.metadata.name.clone().unwrap_or_default()
+}
+
+/// Short enough for a pod's events, and equal for equal causes: no addresses, no durations.
+fn trouble(error: &watcher::Error) -> String {
+    let inner = match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => error,
+        watcher::Error::WatchError(status) => return status.reason.clone(),
+        watcher::Error::NoResourceVersion => return error.to_string(),
+    };
+    match inner {
+        kube::Error::Api(status) => format!("{} ({})", status.reason, status.code),
+        _ => "its API server does not answer".into(),
+    }
+}
