@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
 
-pub use connect::Scope;
+pub use connect::{Scope, add_target, grant};
 pub use install::Role;
 pub use programs::{Profile, Programs};
 pub use seat::Seat;

@@ -1,0 +1,36 @@
+//! The product on real control planes: what users do, and what goes wrong.
+//!
+//! One source and two targets serve all tests; each test has a namespace of its own. `cargo test -p multicluster-tests
+//! --test e2e NAME` runs one of them.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod capacity;
+mod deletion;
+mod fixtures;
+mod harness;
+mod interruptions;
+mod opting_in;
+mod placement;
+mod targets;
+mod workloads;
+mod world;
+
+use harness::Test;
+
+fn main() {
+    let tests: Vec<Test> = [
+        opting_in::tests(),
+        placement::tests(),
+        capacity::tests(),
+        workloads::tests(),
+        deletion::tests(),
+        targets::tests(),
+        bad_input::tests(),
+        interruptions::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    harness::main("e2e", tests, world::World::start);
+}
