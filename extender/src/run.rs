@@ -36,7 +36,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         return serve(&args, index, None, Readiness::default(), stop).await;
     }
     let readiness = Readiness::default();
-    let binder = connect(&args, index.clone(), wakes, readiness.clone(), stop.clone()).await?;
+    // Binds in flight wait for what the watches say: at shutdown, the watches go last.
+    let watching = CancellationToken::new();
+    let _end = watching.clone().drop_guard();
+    let binder = connect(&args, index.clone(), wakes, readiness.clone(), watching).await?;
     serve(&args, index, Some(binder), readiness, stop).await
 }
 

@@ -86,7 +86,7 @@ fn entry(target: usize, node: usize) -> NodeEntry {
             (HOSTNAME.into(), name.clone()),
             (
                 "kubernetes.io/arch".into(),
-                if node % 4 == 0 { "arm64" } else { "amd64" }.into(),
+                if node.is_multiple_of(4) { "arm64" } else { "amd64" }.into(),
             ),
             ("kubernetes.io/os".into(), "linux".into()),
             ("node.kubernetes.io/instance-type".into(), "m7.4xlarge".into()),

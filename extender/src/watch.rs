@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::attempt::Attempt;
 use crate::core::nodes::Shard;
+use crate::core::pod::Wanted;
 use crate::index::Index;
 
 /// Part of the readiness: all targets are known, though not all of them need be reachable.
@@ -90,6 +91,11 @@ impl Watches {
                     };
                     listed.insert((uid.clone(), attempt.uid.clone()));
                     self.index.attempt(target, &uid, attempt);
+                    if self.index.is_uncounted(target, &uid)
+                        && let Ok(wanted) = Wanted::of_delegate(&chaperon)
+                    {
+                        self.index.count(target, &uid, &wanted);
+                    }
                 }
                 Event::InitDone => self.index.attempts_listed(target, &std::mem::take(&mut listed)),
                 Event::Delete(chaperon) => {

@@ -83,16 +83,16 @@ pub struct HostPriority<'a> {
 #[derive(Debug, Deserialize)]
 pub struct ExtenderBindingArgs {
     /// Name of the pod.
-    #[serde(rename = "PodName", default)]
+    #[serde(rename = "PodName")]
     pub pod_name: String,
     /// Namespace of the pod.
-    #[serde(rename = "PodNamespace", default)]
+    #[serde(rename = "PodNamespace")]
     pub pod_namespace: String,
     /// UID of the pod.
-    #[serde(rename = "PodUID", default)]
+    #[serde(rename = "PodUID")]
     pub pod_uid: String,
     /// Name of the node.
-    #[serde(rename = "Node", default)]
+    #[serde(rename = "Node")]
     pub node: String,
 }
 
@@ -102,4 +102,70 @@ pub struct ExtenderBindingArgs {
 pub struct ExtenderBindingResult {
     /// Why the pod is not bound; empty when it is.
     pub error: String,
+}
+
+/// `ExtenderPreemptionArgs`: a pod, and by node the pods that would have to leave for it. One of the maps is given.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ExtenderPreemptionArgs<'a> {
+    /// The pod being scheduled.
+    pub pod: Box<Pod>,
+    /// With `nodeCacheCapable: false`.
+    #[serde(default, borrow)]
+    pub node_name_to_victims: Option<BTreeMap<Cow<'a, str>, Victims<FullVictim>>>,
+    /// With `nodeCacheCapable: true`.
+    #[serde(default, borrow)]
+    pub node_name_to_meta_victims: Option<BTreeMap<Cow<'a, str>, Victims<MetaPod>>>,
+}
+
+/// `Victims` and `MetaVictims`.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Victims<P> {
+    /// The pods.
+    pub pods: Option<Vec<P>>,
+    /// How many of them are protected by a PodDisruptionBudget.
+    #[serde(rename = "NumPDBViolations", default)]
+    pub num_pdb_violations: i64,
+}
+
+/// `MetaPod`.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct MetaPod {
+    /// The pod's UID.
+    #[serde(rename = "UID")]
+    pub uid: String,
+}
+
+/// As much of a whole pod as tells which one it is.
+#[derive(Debug, Deserialize)]
+pub struct FullVictim {
+    /// The pod's metadata.
+    pub metadata: VictimMetadata,
+}
+
+/// As much of a pod's metadata as tells which one it is.
+#[derive(Debug, Deserialize)]
+pub struct VictimMetadata {
+    /// The pod's UID.
+    #[serde(default)]
+    pub uid: String,
+}
+
+/// `ExtenderPreemptionResult`.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ExtenderPreemptionResult<'a> {
+    /// The nodes that remain, and the pods that would have to leave them.
+    pub node_name_to_meta_victims: BTreeMap<Cow<'a, str>, Victims<MetaPod>>,
+}
+
+impl From<Victims<FullVictim>> for Victims<MetaPod> {
+    fn from(full: Victims<FullVictim>) -> Self {
+        let meta = |pod: FullVictim| MetaPod { uid: pod.metadata.uid };
+        Self {
+            pods: full.pods.map(|pods| pods.into_iter().map(meta).collect()),
+            num_pdb_violations: full.num_pdb_violations,
+        }
+    }
 }

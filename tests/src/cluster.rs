@@ -109,7 +109,7 @@ impl Cluster {
         let dir = testbed.dir().join(&name);
         let started = Self::start_in(testbed, options, dir.clone()).await;
         started
-            .inspect_err(|_| wait::record_failure())
+            .inspect_err(|_| wait::keep_logs())
             .with_context(|| format!("cluster {name}, logs in {}", dir.display()))
     }
 

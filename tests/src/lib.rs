@@ -17,11 +17,13 @@
 //! Everything ends with its owner, also when that is killed: see [`Process`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod bench;
 mod binaries;
 mod build;
 mod cert_manager;
 mod cluster;
 mod components;
+pub mod demo;
 mod kubeconfig;
 mod nodes;
 mod objects;
@@ -41,4 +43,4 @@ pub use ports::free_port;
 pub use process::{Process, ProcessEnded};
 pub use run::Testbed;
 pub use scheduler::Scheduler;
-pub use wait::eventually;
+pub use wait::{eventually, keep_logs};

@@ -1,18 +1,32 @@
 //! The testbed's command line.
 
 use clap::Parser;
+use testbed::{Binaries, demo};
 
 /// Real Kubernetes control planes on one machine, as plain processes.
 #[derive(Parser)]
 enum Command {
     /// Build the programs that the testbed needs into the cache, and print their folders.
     Build,
+    /// Show the product at work in three clusters, and check all that is shown.
+    Demo,
+    /// Start the demo's clusters in the background.
+    Up,
+    /// End what `up` started.
+    Down,
+    /// The background process of `up`.
+    #[command(hide = true)]
+    Serve,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Command::parse() {
-        Command::Build => println!("{}", testbed::Binaries::ensure().await?),
+        Command::Build => println!("{}", Binaries::ensure().await?),
+        Command::Demo => demo::run().await?,
+        Command::Up => demo::up().await?,
+        Command::Down => demo::down().await?,
+        Command::Serve => demo::serve().await?,
     }
     Ok(())
 }

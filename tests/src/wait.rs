@@ -29,7 +29,7 @@ pub async fn eventually<T>(
             Ok(Ok(Some(value))) => return Ok(value),
             Ok(Ok(None)) => last = None,
             Ok(Err(error)) if error.is::<ProcessEnded>() => {
-                record_failure();
+                keep_logs();
                 return Err(error.context(format!("waited for {what}")));
             }
             Ok(Err(error)) => last = Some(error),
@@ -42,15 +42,15 @@ pub async fn eventually<T>(
         })
         .await;
     }
-    record_failure();
+    keep_logs();
     match last {
         Some(error) => Err(error.context(format!("waited {timeout:?} for {what} in vain"))),
         None => bail!("waited {timeout:?} for {what} in vain"),
     }
 }
 
-/// Makes this program keep its run folders.
-pub(crate) fn record_failure() {
+/// Makes this program keep its run folders, for a look at the logs.
+pub fn keep_logs() {
     FAILED.store(true, Ordering::Relaxed);
 }
 

@@ -9,7 +9,6 @@ use kube::{Api, Client};
 use multicluster_api::{PodChaperon, TargetRef, names};
 
 use super::BindError;
-use crate::core::attempt::Attempt;
 
 /// Longest wait for one answer of a target's API server.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -67,13 +66,13 @@ impl Chaperons {
     }
 
     /// Delete exactly this chaperon; its delegate goes first. It is no error when it is gone.
-    pub async fn delete(&self, attempt: &Attempt) -> Result<(), BindError> {
+    pub async fn delete(&self, name: &str, uid: &str) -> Result<(), BindError> {
         let precondition = Preconditions {
-            uid: Some(attempt.uid.to_string()),
+            uid: Some(uid.to_owned()),
             resource_version: None,
         };
         let params = DeleteParams::foreground().preconditions(precondition);
-        match self.in_time(self.api.delete(&attempt.name, &params)).await? {
+        match self.in_time(self.api.delete(name, &params)).await? {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
             Err(error) => Err(self.error(error)),

@@ -77,7 +77,7 @@ impl Placement<'_> {
             };
             if other.attempt.progress != Progress::Deleting {
                 let chaperons = Chaperons::new(other.target.clone(), client, &other.attempt.namespace);
-                chaperons.delete(&other.attempt).await?;
+                chaperons.delete(&other.attempt.name, &other.attempt.uid).await?;
             }
             self.wait_gone(&other.target, &other.attempt).await?;
             self.index().forget(&other.target, self.uid());
@@ -116,7 +116,12 @@ impl Placement<'_> {
                 Created::Going(going) => (going, true),
             };
             let Some((uid, attempt)) = Attempt::of(&existing, self.target(), Instant::now()) else {
-                return Ok(());
+                // It came through another target that leads to the same cluster, and that does not look after it.
+                let (name, uid) = (existing.metadata.name.as_deref(), existing.metadata.uid.as_deref());
+                self.chaperons()
+                    .delete(name.unwrap_or_default(), uid.unwrap_or_default())
+                    .await?;
+                return Err(BindError::StillDeleting(self.target().clone()));
             };
             self.index().created(self.target(), &uid, attempt.clone());
             if !going {
@@ -205,10 +210,7 @@ impl Placement<'_> {
 
     async fn finish(&self) -> Outcome {
         match self.binder.source.bind(self.request).await {
-            Bound::Yes => {
-                self.index().bound(self.target(), self.uid(), Instant::now());
-                Ok(())
-            }
+            Bound::Yes => Ok(()),
             Bound::Never(error) => {
                 self.delete().await;
                 Err(error)
@@ -232,7 +234,7 @@ impl Placement<'_> {
 
     async fn delete(&self) {
         if let Some(attempt) = self.index().attempt_in(self.target(), self.uid())
-            && let Err(error) = self.chaperons().delete(&attempt).await
+            && let Err(error) = self.chaperons().delete(&attempt.name, &attempt.uid).await
         {
             tracing::warn!(target_cluster = %self.target(), chaperon = %attempt.name, %error, "cannot delete chaperon");
         }

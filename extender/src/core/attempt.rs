@@ -92,10 +92,9 @@ fn progress(status: &PodChaperonStatus) -> Progress {
     {
         return Progress::Waiting;
     }
-    let conditions = status.pod.conditions.iter().flatten();
+    let mut conditions = status.pod.conditions.iter().flatten();
     let unschedulable = conditions
-        .filter(|c| c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable"))
-        .next_back();
+        .rfind(|c| c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable"));
     match unschedulable {
         Some(condition) => Progress::Refused(condition.message.clone().unwrap_or_else(|| "unschedulable".into())),
         None => Progress::Waiting,

@@ -8,19 +8,20 @@ use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, Tole
 use multicluster_api::options::SchedulingConstraints;
 use serde::de::DeserializeOwned;
 
-use super::nodes::{Class, HOSTNAME, NodeTaint};
+use super::facts::Fact;
+use super::nodes::{Class, HOSTNAME, NodeTaint, Shard};
 
 /// Taint that stands for a cordoned node.
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 const NO_SCHEDULE: &str = "NoSchedule";
 
 /// Why no node of a class takes a pod, whatever is free there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mismatch {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch<'a> {
     /// nodeSelector or required node affinity.
     Affinity,
     /// This taint is not tolerated.
-    Taint(NodeTaint),
+    Taint(&'a NodeTaint),
     /// Cordoned.
     Unschedulable,
 }
@@ -29,6 +30,7 @@ pub enum Mismatch {
 #[derive(Clone, Debug, Default)]
 pub struct Constraints {
     node_selector: Vec<(String, String)>,
+    selector_clues: Vec<Clue>,
     /// `None`: no required affinity. Terms are ORed; an empty list matches nothing.
     terms: Option<Vec<Term>>,
     tolerations: Vec<Toleration>,
@@ -43,6 +45,38 @@ type Term = Option<Vec<Requirement>>;
 struct Requirement {
     subject: Subject,
     test: Test,
+    /// What a shard must have for this to hold anywhere in it; `None` when that is no help.
+    clue: Option<Clue>,
+}
+
+/// One of these must be true of a shard.
+#[derive(Clone, Debug)]
+enum Clue {
+    Facts(Vec<Fact>),
+    Hostnames(Vec<String>),
+    Names(Vec<String>),
+}
+
+impl Clue {
+    fn of(subject: &Subject, test: &Test) -> Option<Self> {
+        match (subject, test) {
+            (Subject::Label(key), Test::In(values)) => Some(Self::Facts(
+                values.iter().map(|value| Fact::label(key, value)).collect(),
+            )),
+            (Subject::Label(key), Test::Exists | Test::Gt(_) | Test::Lt(_)) => Some(Self::Facts(vec![Fact::key(key)])),
+            (Subject::Hostname, Test::In(values)) => Some(Self::Hostnames(values.clone())),
+            (Subject::Name, Test::In(values)) => Some(Self::Names(values.clone())),
+            _ => None,
+        }
+    }
+
+    fn may_hold(&self, shard: &Shard) -> bool {
+        match self {
+            Self::Facts(facts) => facts.iter().any(|fact| shard.facts.may_hold(*fact)),
+            Self::Hostnames(names) => names.iter().any(|name| shard.has_hostname(name)),
+            Self::Names(names) => names.iter().any(|name| shard.find(name).is_some()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +111,12 @@ impl Constraints {
         let terms = required.map(|selector| selector.node_selector_terms.iter().filter_map(term).collect::<Vec<_>>());
         let named = |requirement: &Requirement| !matches!(requirement.subject, Subject::Label(_));
         let by_node = selector.contains_key(HOSTNAME) || terms.iter().flatten().flatten().flatten().any(named);
+        let clue = |(key, value): (&String, &String)| match key.as_str() {
+            HOSTNAME => Clue::Hostnames(vec![value.clone()]),
+            key => Clue::Facts(vec![Fact::label(key, value)]),
+        };
         Ok(Self {
+            selector_clues: selector.iter().map(clue).collect(),
             node_selector: selector.into_iter().collect(),
             terms,
             tolerations,
@@ -90,8 +129,19 @@ impl Constraints {
         self.by_node
     }
 
+    /// Can any node of the shard match at all? A quick look before that at each class.
+    pub fn may_match(&self, shard: &Shard) -> bool {
+        self.selector_clues.iter().all(|clue| clue.may_hold(shard))
+            && self.terms.as_ref().is_none_or(|terms| {
+                terms.iter().flatten().any(|term| {
+                    term.iter()
+                        .all(|requirement| requirement.clue.as_ref().is_none_or(|clue| clue.may_hold(shard)))
+                })
+            })
+    }
+
     /// Judge a class, leaving out what depends on the single node.
-    pub fn admits(&self, class: &Class) -> Result<(), Mismatch> {
+    pub fn admits<'a>(&self, class: &'a Class) -> Result<(), Mismatch<'a>> {
         if !self.matches(class, None) {
             return Err(Mismatch::Affinity);
         }
@@ -104,7 +154,7 @@ impl Constraints {
             .find(|taint| !self.tolerates(&taint.key, &taint.value, &taint.effect));
         match intolerable {
             Some(taint) if *taint.key == *UNSCHEDULABLE => Err(Mismatch::Unschedulable),
-            Some(taint) => Err(Mismatch::Taint(taint.clone())),
+            Some(taint) => Err(Mismatch::Taint(taint)),
             None => Ok(()),
         }
     }
@@ -148,6 +198,11 @@ impl Constraints {
 }
 
 impl Requirement {
+    fn new(subject: Subject, test: Test) -> Self {
+        let clue = Clue::of(&subject, &test);
+        Self { subject, test, clue }
+    }
+
     fn holds(&self, class: &Class, single: Single<'_>) -> bool {
         let value = match (&self.subject, single) {
             (Subject::Label(key), _) => class.label(key),
@@ -201,7 +256,7 @@ fn label_requirement(requirement: &NodeSelectorRequirement) -> Option<Requiremen
         HOSTNAME => Subject::Hostname,
         key => Subject::Label(key.to_owned()),
     };
-    Some(Requirement { subject, test })
+    Some(Requirement::new(subject, test))
 }
 
 /// The only field is `metadata.name`, with exactly one value.
@@ -212,8 +267,5 @@ fn field_requirement(requirement: &NodeSelectorRequirement) -> Option<Requiremen
         "NotIn" if values.len() == 1 => Test::NotIn(values),
         _ => return None,
     };
-    (requirement.key == "metadata.name").then_some(Requirement {
-        subject: Subject::Name,
-        test,
-    })
+    (requirement.key == "metadata.name").then(|| Requirement::new(Subject::Name, test))
 }

@@ -3,33 +3,17 @@
 //! Follows the stock plugin NodeResourcesFit: a resource of which nothing is requested always fits, and pods count.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 
 use ahash::AHashMap;
 use multicluster_api::resources::Resources;
 
-use super::constraints::{Constraints, Mismatch};
+use super::misfit::{Misfit, Reasons};
+use super::need::{Columns, Need};
 use super::nodes::{Class, Shard};
 use super::pod::Wanted;
 
 /// Requests of pods on their way to nodes, which the summaries do not show yet.
 pub type Overlay = AHashMap<Box<str>, Resources>;
-
-/// Most copies of a pod that are counted on one node: a pod that requests nothing fits as often as pods are allowed.
-const MOST_COPIES: i64 = 10_000;
-
-/// Why no node takes the pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Misfit {
-    /// The target has no nodes.
-    NoNodes,
-    /// Labels, taints or cordons forbid every node.
-    Forbidden(Mismatch),
-    /// These resources are short just now.
-    Short(BTreeSet<String>),
-    /// No permitted node ever has as much of this resource, however empty.
-    TooLarge(String),
-}
 
 /// The NodeSummary shards of one target, by name.
 #[derive(Clone, Debug, Default)]
@@ -37,13 +21,22 @@ pub struct Nodes {
     shards: BTreeMap<String, Shard>,
 }
 
+/// A pod that is being held against nodes.
+pub(super) struct Query<'a> {
+    pub wanted: &'a Wanted,
+    pub need: Need<'a>,
+    pub overlay: &'a Overlay,
+}
+
 impl Nodes {
     /// Put a shard in the place of its last version. Returns whether a pod could fit now that did not fit before.
     pub fn apply(&mut self, name: String, shard: Shard) -> bool {
-        match self.shards.insert(name, shard.clone()) {
-            Some(before) => shard.grew_since(&before),
+        let grew = match self.shards.get(&name) {
+            Some(before) => shard.grew_since(before),
             None => !shard.is_empty(),
-        }
+        };
+        self.shards.insert(name, shard);
+        grew
     }
 
     /// Forget a shard.
@@ -51,7 +44,7 @@ impl Nodes {
         self.shards.remove(name);
     }
 
-    /// Forget all shards that `keep` does not name.
+    /// Forget all shards but those that `keep` wants.
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.shards.retain(|name, _| keep(name));
     }
@@ -63,7 +56,7 @@ impl Nodes {
 
     /// No nodes at all.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.shards.values().all(Shard::is_empty)
     }
 
     /// Does the summary with this node count all pods up to `resource_version`?
@@ -76,266 +69,127 @@ impl Nodes {
 
     /// Is there a node for the pod? If not, why.
     pub fn fits(&self, wanted: &Wanted, overlay: &Overlay) -> Result<(), Misfit> {
-        let need = Need::of(&wanted.requests);
-        let mut admitted = Vec::new();
-        let mut mismatch = None;
+        let query = Query::new(wanted, overlay);
+        let mut reasons = Reasons::default();
         for shard in self.shards.values() {
+            if !wanted.constraints.may_match(shard) {
+                reasons.nothing_matches(shard);
+                continue;
+            }
+            let columns = query.need.columns(shard);
             for class in &shard.classes {
                 match wanted.constraints.admits(class) {
-                    Err(reason) => mismatch = Some(stronger(mismatch, reason)),
-                    Ok(()) => {
-                        if need.within(&class.max_free)
-                            && fitting(shard, class, &wanted.constraints, &need, overlay)
-                                .next()
-                                .is_some()
-                        {
-                            return Ok(());
-                        }
-                        admitted.push((shard, class));
-                    }
+                    Err(mismatch) => reasons.mismatch(mismatch),
+                    Ok(()) if query.fitting(shard, class, &columns).next().is_some() => return Ok(()),
+                    Ok(()) => reasons.admitted(shard, class),
                 }
             }
         }
-        Err(self.misfit(wanted, overlay, &admitted, mismatch))
+        Err(reasons.misfit(&query))
     }
 
     /// The fitting node that the target's own scheduler would most likely choose: the least allocated one.
     pub fn choose(&self, wanted: &Wanted, overlay: &Overlay) -> Option<&str> {
-        let need = Need::of(&wanted.requests);
-        let candidates = self.shards.values().flat_map(|shard| {
-            let admitted = shard
-                .classes
-                .iter()
-                .filter(|class| wanted.constraints.admits(class).is_ok());
-            admitted
-                .filter(|class| need.within(&class.max_free))
-                .flat_map(|class| fitting(shard, class, &wanted.constraints, &need, overlay))
-                .map(move |index| (shard, index))
-        });
-        let best = candidates.max_by_key(|(shard, index)| shard.free_share(*index, overlay.get(shard.name(*index))))?;
-        Some(best.0.name(best.1))
+        let query = Query::new(wanted, overlay);
+        let mut best: Option<(i64, &str)> = None;
+        for (shard, class, columns) in self.admitted(&query) {
+            for index in query.fitting(shard, class, &columns) {
+                let name = shard.name(index);
+                let share = shard.free_share(index, overlay.get(name));
+                if best.is_none_or(|(most, _)| share > most) {
+                    best = Some((share, name));
+                }
+            }
+        }
+        best.map(|(_, name)| name)
     }
 
     /// How many copies of the pod would fit.
     pub fn copies(&self, wanted: &Wanted, overlay: &Overlay) -> i64 {
-        let need = Need::of(&wanted.requests);
-        let mut total = 0i64;
-        for shard in self.shards.values() {
-            let extended = need.columns(shard);
-            for class in &shard.classes {
-                if !need.within(&class.max_free) || wanted.constraints.admits(class).is_err() {
-                    continue;
-                }
-                let permitted = class
-                    .range
-                    .clone()
-                    .filter(|index| single(shard, class, &wanted.constraints, *index));
-                for index in permitted {
-                    total += match overlay.is_empty() {
-                        true => need.copies(shard, index, &extended),
-                        false => match overlay.get(shard.name(index)) {
-                            None => need.copies(shard, index, &extended),
-                            Some(taken) => need.copies_in(&less(shard, index, taken)),
-                        },
-                    };
-                }
-            }
-        }
-        total
+        let query = Query::new(wanted, overlay);
+        let admitted = self
+            .admitted(&query)
+            .filter(|(_, class, _)| query.need.within(&class.max_free));
+        let copies = admitted.map(|(shard, class, columns)| {
+            let permitted = class.range.clone().filter(|index| query.permits(shard, class, *index));
+            permitted.map(|index| query.copies(shard, index, &columns)).sum::<i64>()
+        });
+        copies.sum()
     }
 
-    fn misfit(
-        &self,
-        wanted: &Wanted,
-        overlay: &Overlay,
-        admitted: &[(&Shard, &Class)],
-        mismatch: Option<Mismatch>,
-    ) -> Misfit {
-        let mut nodes = Vec::new();
-        for (shard, class) in admitted {
-            let permitted = class
-                .range
-                .clone()
-                .filter(|index| single(shard, class, &wanted.constraints, *index));
-            nodes.extend(permitted.map(|index| (*shard, *class, index)));
-        }
-        if nodes.is_empty() {
-            return match mismatch {
-                None if admitted.is_empty() => Misfit::NoNodes,
-                // The classes would do, but none of their nodes has the wanted name.
-                _ if !admitted.is_empty() => Misfit::Forbidden(Mismatch::Affinity),
-                Some(reason) => Misfit::Forbidden(reason),
-                None => Misfit::NoNodes,
-            };
-        }
-        let mut most = Resources::default();
-        nodes.iter().for_each(|(_, class, _)| most.max(&class.max_allocatable));
-        if let Some(name) = wanted.requests.lacking(&most).next() {
-            return Misfit::TooLarge(name.to_owned());
-        }
-        // Short: what every node lacks; or, where each lacks something else, what any of them lacks.
-        let mut any = BTreeSet::new();
-        let mut all: Option<BTreeSet<String>> = None;
-        for (shard, _, index) in nodes {
-            let free = match overlay.get(shard.name(index)) {
-                None => shard.free(index),
-                Some(taken) => less(shard, index, taken),
-            };
-            let lacking: BTreeSet<String> = wanted.requests.lacking(&free).map(str::to_owned).collect();
-            all = Some(match all {
-                None => lacking.clone(),
-                Some(all) => all.intersection(&lacking).cloned().collect(),
-            });
-            any.extend(lacking);
-        }
-        Misfit::Short(all.filter(|all| !all.is_empty()).unwrap_or(any))
+    /// How many copies of the pod would fit if the target were empty, as if all nodes of a class were as large as its
+    /// largest one.
+    pub fn capacity(&self, wanted: &Wanted, overlay: &Overlay) -> i64 {
+        let query = Query::new(wanted, overlay);
+        let copies = self.admitted(&query).map(|(_, class, _)| {
+            let each = query.need.copies_in(&class.max_allocatable);
+            each.saturating_mul(class.range.len() as i64)
+        });
+        copies.sum()
+    }
+
+    fn admitted<'s, 'q, 'w>(
+        &'s self,
+        query: &'q Query<'w>,
+    ) -> impl Iterator<Item = (&'s Shard, &'s Class, Columns<'s>)> {
+        let constraints = &query.wanted.constraints;
+        let shards = self.shards.values().filter(|shard| constraints.may_match(shard));
+        shards.flat_map(move |shard| {
+            let classes = shard.classes.iter().filter(|class| constraints.admits(class).is_ok());
+            classes.map(move |class| (shard, class, query.need.columns(shard)))
+        })
     }
 }
 
-/// Of two reasons, the one whose cause comes nearer to fitting: a taint or cordon on a node that the affinity accepts.
-fn stronger(before: Option<Mismatch>, new: Mismatch) -> Mismatch {
-    match before {
-        None | Some(Mismatch::Affinity) => new,
-        Some(Mismatch::Unschedulable) if matches!(new, Mismatch::Taint(_)) => new,
-        Some(before) => before,
+impl<'a> Query<'a> {
+    fn new(wanted: &'a Wanted, overlay: &'a Overlay) -> Self {
+        Self {
+            wanted,
+            need: Need::of(&wanted.requests),
+            overlay,
+        }
+    }
+
+    /// Nodes of a class that have enough free and that the pod accepts.
+    fn fitting(&self, shard: &Shard, class: &Class, columns: &Columns<'_>) -> impl Iterator<Item = usize> {
+        let range = match self.need.within(&class.max_free) {
+            true => class.range.clone(),
+            false => 0..0,
+        };
+        range.filter(move |index| {
+            self.need.lacking_at(shard, *index, columns) == 0
+                && self.permits(shard, class, *index)
+                && self
+                    .taken(shard, *index)
+                    .is_none_or(|taken| self.need.within(&less(shard, *index, taken)))
+        })
+    }
+
+    /// Does the pod accept this node of a class that it admits?
+    pub fn permits(&self, shard: &Shard, class: &Class, index: usize) -> bool {
+        let constraints = &self.wanted.constraints;
+        !constraints.by_node() || constraints.admits_node(class, shard.name(index), shard.hostname(index))
+    }
+
+    /// What pods on their way will take of a node.
+    pub fn taken(&self, shard: &Shard, index: usize) -> Option<&'a Resources> {
+        match self.overlay.is_empty() {
+            true => None,
+            false => self.overlay.get(shard.name(index)),
+        }
+    }
+
+    fn copies(&self, shard: &Shard, index: usize, columns: &Columns<'_>) -> i64 {
+        match self.taken(shard, index) {
+            None => self.need.copies_at(shard, index, columns),
+            Some(taken) => self.need.copies_in(&less(shard, index, taken)),
+        }
     }
 }
 
-fn single(shard: &Shard, class: &Class, constraints: &Constraints, index: usize) -> bool {
-    !constraints.by_node() || constraints.admits_node(class, shard.name(index), shard.hostname(index))
-}
-
-/// Nodes of a class that have enough free and that the pod accepts.
-fn fitting<'a>(
-    shard: &'a Shard,
-    class: &'a Class,
-    constraints: &'a Constraints,
-    need: &'a Need<'a>,
-    overlay: &'a Overlay,
-) -> impl Iterator<Item = usize> + 'a {
-    let extended = need.columns(shard);
-    class.range.clone().filter(move |index| {
-        let index = *index;
-        shard.cpu[index] >= need.cpu
-            && shard.memory[index] >= need.memory
-            && shard.pods[index] >= need.pods
-            && shard.ephemeral[index] >= need.ephemeral
-            && extended
-                .iter()
-                .all(|(amount, column)| column.is_some_and(|column| column[index] >= *amount))
-            && single(shard, class, constraints, index)
-            && (overlay.is_empty()
-                || overlay
-                    .get(shard.name(index))
-                    .is_none_or(|taken| need.within(&less(shard, index, taken))))
-    })
-}
-
-fn less(shard: &Shard, index: usize, taken: &Resources) -> Resources {
+/// What a node has free when `taken` is gone.
+pub(super) fn less(shard: &Shard, index: usize, taken: &Resources) -> Resources {
     let mut free = shard.free(index);
     free.sub(taken);
     free
-}
-
-/// A pod's requests, made for comparing: a request of zero is below every amount.
-struct Need<'a> {
-    cpu: i64,
-    memory: i64,
-    ephemeral: i64,
-    pods: i64,
-    extended: Vec<(&'a str, i64)>,
-}
-
-/// An extended request, and the column that says how much of it each node has.
-type Columns<'a> = Vec<(i64, Option<&'a [i64]>)>;
-
-impl<'a> Need<'a> {
-    fn of(requests: &'a Resources) -> Self {
-        let some = |amount: i64| if amount > 0 { amount } else { i64::MIN };
-        let extended = requests.extended.iter().filter(|(_, amount)| **amount > 0);
-        Self {
-            cpu: some(requests.cpu_milli),
-            memory: some(requests.memory),
-            ephemeral: some(requests.ephemeral_storage),
-            pods: some(requests.pods),
-            extended: extended.map(|(name, amount)| (name.as_str(), *amount)).collect(),
-        }
-    }
-
-    fn within(&self, free: &Resources) -> bool {
-        free.cpu_milli >= self.cpu
-            && free.memory >= self.memory
-            && free.ephemeral_storage >= self.ephemeral
-            && free.pods >= self.pods
-            && self.extended.iter().all(|(name, amount)| free.get(name) >= *amount)
-    }
-
-    fn columns<'s>(&self, shard: &'s Shard) -> Columns<'s> {
-        self.extended
-            .iter()
-            .map(|(name, amount)| (*amount, shard.column(name)))
-            .collect()
-    }
-
-    fn copies(&self, shard: &Shard, index: usize, extended: &Columns<'_>) -> i64 {
-        let own = [
-            (self.cpu, shard.cpu[index]),
-            (self.memory, shard.memory[index]),
-            (self.ephemeral, shard.ephemeral[index]),
-            (self.pods, shard.pods[index]),
-        ];
-        let others = extended
-            .iter()
-            .map(|(need, column)| (*need, column.map_or(0, |column| column[index])));
-        least(own.into_iter().chain(others))
-    }
-
-    fn copies_in(&self, free: &Resources) -> i64 {
-        let own = [
-            (self.cpu, free.cpu_milli),
-            (self.memory, free.memory),
-            (self.ephemeral, free.ephemeral_storage),
-            (self.pods, free.pods),
-        ];
-        least(
-            own.into_iter()
-                .chain(self.extended.iter().map(|(name, need)| (*need, free.get(name)))),
-        )
-    }
-}
-
-/// How often all needs fit. Most nodes need no more than two divisions for that.
-fn least(needs: impl Iterator<Item = (i64, i64)>) -> i64 {
-    let mut copies = MOST_COPIES;
-    for (need, free) in needs.filter(|(need, _)| *need > 0) {
-        if free < need {
-            return 0;
-        }
-        if free / need < copies {
-            copies = free / need;
-        }
-    }
-    copies
-}
-
-/// How many copies of the pod an amount takes, without looking at nodes.
-pub fn copies_within(requests: &Resources, free: &Resources) -> i64 {
-    Need::of(requests).copies_in(free)
-}
-
-impl Shard {
-    /// How much of a node is free, CPU and memory together, in thousandths, as NodeResourcesFit's LeastAllocated scores.
-    fn free_share(&self, index: usize, taken: Option<&Resources>) -> i64 {
-        let (cpu, memory) = self.allocatable[index];
-        let (taken_cpu, taken_memory) = taken.map_or((0, 0), |taken| (taken.cpu_milli, taken.memory));
-        let share = |free: i64, of: i64| {
-            if of > 0 {
-                (i128::from(free) * 1000 / i128::from(of)) as i64
-            } else {
-                0
-            }
-        };
-        share(self.cpu[index].saturating_sub(taken_cpu), cpu)
-            + share(self.memory[index].saturating_sub(taken_memory), memory)
-    }
 }

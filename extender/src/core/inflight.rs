@@ -7,7 +7,7 @@ use multicluster_api::resources::Resources;
 
 use super::fit::Overlay;
 
-/// How long a delegate's binding may take to show in a summary, before we believe the summary without it.
+/// How long a delegate on its node may take to show in a summary, before we believe the summary without it.
 pub const EXPIRY: Duration = Duration::from_secs(30);
 
 /// Pods on their way to one target, and the nodes that they are expected on.
@@ -18,7 +18,7 @@ pub const EXPIRY: Duration = Duration::from_secs(30);
 ///            assume        │    ▼           bound
 ///   Initial ────────────▶ Assumed ───────────────────▶ Expiring
 ///                          │    │                       │  │  │
-///              forget      │    │ confirm               │  │  │ expire: EXPIRY after the binding
+///              forget      │    │ confirm               │  │  │ expire: EXPIRY after its delegate got a node
 ///        ◀─────────────────┘    │ (a summary counts it) │  │  └──────────▶
 ///        ◀──────────────────────│───────────────────────┘  │
 ///                               ▼      confirm             ▼
@@ -30,7 +30,7 @@ pub const EXPIRY: Duration = Duration::from_secs(30);
 /// * Events may come in any order, and more than once: what is not assumed cannot be placed, bound, confirmed or
 ///   forgotten, and trying so changes nothing.
 /// * While an assumed pod has no node, or its delegate's resourceVersion is unknown, no summary can confirm it: it goes
-///   by `forget`, or by expiry after it was bound.
+///   by `forget`, or by expiry after its delegate was bound.
 #[derive(Clone, Debug, Default)]
 pub struct InFlight {
     pods: AHashMap<String, Assumed>,
@@ -85,7 +85,7 @@ impl InFlight {
         self.nodes.entry(node.into()).or_default().add(&requests);
     }
 
-    /// The proxy pod is bound: the placement stands, and a summary must show it before long.
+    /// The delegate is bound to its node: a summary must show it before long.
     pub fn bound(&mut self, uid: &str, now: Instant) {
         if let Some(pod) = self.pods.get_mut(uid) {
             pod.expires.get_or_insert(now + EXPIRY);

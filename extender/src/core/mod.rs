@@ -3,9 +3,12 @@
 pub mod attempt;
 pub mod constraints;
 pub mod delegate;
+pub mod facts;
 pub mod failures;
 pub mod fit;
 pub mod inflight;
+pub mod misfit;
+pub mod need;
 pub mod nodes;
 pub mod pod;
 pub mod score;

@@ -11,6 +11,8 @@ use k8s_openapi::api::core::v1::Taint;
 use multicluster_api::resources::Resources;
 use multicluster_api::{NodeEntry, NodeSummary};
 
+use super::facts::Facts;
+
 /// Label that differs from node to node, so it is no part of a class.
 pub const HOSTNAME: &str = "kubernetes.io/hostname";
 
@@ -52,6 +54,11 @@ pub struct Class {
 }
 
 impl Class {
+    /// Labels in order, without the hostname.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(key, value)| (&**key, &**value))
+    }
+
     /// A label's value; the hostname is none of the class's labels.
     pub fn label(&self, key: &str) -> Option<&str> {
         let found = self.labels.binary_search_by(|(k, _)| (**k).cmp(key)).ok()?;
@@ -70,17 +77,19 @@ pub struct Shard {
     pub pods_resource_version: Option<u64>,
     /// The classes, which cover the arrays without a gap.
     pub classes: Vec<Class>,
+    /// Labels that any class has.
+    pub facts: Facts,
     names: Vec<Box<str>>,
     /// Hostname labels that differ from the node's name (`None`: no such label).
     hostnames: AHashMap<u32, Option<Box<str>>>,
     by_name: Vec<u32>,
-    pub(super) cpu: Vec<i64>,
-    pub(super) memory: Vec<i64>,
-    pub(super) ephemeral: Vec<i64>,
-    pub(super) pods: Vec<i64>,
-    pub(super) extended: Vec<(Box<str>, Vec<i64>)>,
+    cpu: Vec<i64>,
+    memory: Vec<i64>,
+    ephemeral: Vec<i64>,
+    pods: Vec<i64>,
+    extended: Vec<(Box<str>, Vec<i64>)>,
     /// Allocatable CPU and memory, for the choice of the least allocated node.
-    pub(super) allocatable: Vec<(i64, i64)>,
+    allocatable: Vec<(i64, i64)>,
 }
 
 impl Shard {
@@ -99,6 +108,7 @@ impl Shard {
         for (key, nodes) in groups {
             shard.push_class(key, &nodes);
         }
+        shard.facts = Facts::of(&shard.classes);
         shard.by_name = (0..shard.names.len() as u32).collect();
         let names = &shard.names;
         shard
@@ -180,6 +190,11 @@ impl Shard {
         Some(self.by_name[found] as usize)
     }
 
+    /// Is there a node with this hostname label?
+    pub fn has_hostname(&self, hostname: &str) -> bool {
+        self.find(hostname).is_some() || self.hostnames.values().flatten().any(|other| **other == *hostname)
+    }
+
     /// What a node has free.
     pub fn free(&self, index: usize) -> Resources {
         Resources {
@@ -214,6 +229,28 @@ impl Shard {
                         .any(|(name, column)| column[index] > before.extended_at(name, old))
             })
         })
+    }
+
+    /// CPU, memory, ephemeral storage and pods that a node has free.
+    pub(super) fn amounts(&self, index: usize) -> [i64; 4] {
+        [
+            self.cpu[index],
+            self.memory[index],
+            self.ephemeral[index],
+            self.pods[index],
+        ]
+    }
+
+    /// How much of a node is free, CPU and memory together, in thousandths, as NodeResourcesFit's LeastAllocated scores.
+    pub(super) fn free_share(&self, index: usize, taken: Option<&Resources>) -> i64 {
+        let (cpu, memory) = self.allocatable[index];
+        let (taken_cpu, taken_memory) = taken.map_or((0, 0), |taken| (taken.cpu_milli, taken.memory));
+        let share = |free: i64, of: i64| match of {
+            ..=0 => 0,
+            of => (i128::from(free) * 1000 / i128::from(of)) as i64,
+        };
+        share(self.cpu[index].saturating_sub(taken_cpu), cpu)
+            + share(self.memory[index].saturating_sub(taken_memory), memory)
     }
 
     pub(super) fn column(&self, name: &str) -> Option<&[i64]> {

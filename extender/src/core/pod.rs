@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use multicluster_api::names;
-use multicluster_api::options::{InvalidAnnotation, PodOptions, ProxyConstraints, SourceManifest};
+use multicluster_api::options::{
+    InvalidAnnotation, PodOptions, ProxyConstraints, SchedulingConstraints, SourceManifest,
+};
 use multicluster_api::quantity::InvalidQuantity;
 use multicluster_api::resources::{Resources, pod_requests};
+use multicluster_api::{PodChaperon, names};
 
 use super::constraints::Constraints;
 
@@ -105,6 +107,16 @@ impl SourcePod {
 }
 
 impl Wanted {
+    /// What a delegate wants that is in a target already.
+    pub fn of_delegate(chaperon: &PodChaperon) -> Result<Self, InvalidPod> {
+        let constraints = SchedulingConstraints::from_spec(&chaperon.spec.pod);
+        Ok(Self {
+            requests: pod_requests(&chaperon.spec.typed()?)?,
+            constraints: Constraints::compile(&constraints)?,
+            no_reservation: false,
+        })
+    }
+
     /// The requests are the visible spec's; the constraints are those that the delegate will have, so the saved ones.
     pub fn read(metadata: &ObjectMeta, spec: &PodSpec) -> Result<Self, InvalidPod> {
         let annotations = metadata.annotations.clone().unwrap_or_default();

@@ -1,4 +1,6 @@
-//! Scores of targets, 0 to 10, from how many copies of a pod each would still take.
+//! Scores of targets, 0 to 10, from how much of its room for such pods each has free.
+//!
+//! A share and not a number of copies: the number would fill the largest target first and leave the others empty.
 
 use clap::ValueEnum;
 
@@ -8,33 +10,33 @@ pub const MAX_SCORE: i64 = 10;
 /// Where pods should rather go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ScorePolicy {
-    /// To the target with the most room.
+    /// To the target with the largest share of its room free.
     #[default]
     Spread,
-    /// To the target with the least room, so that others stay empty.
+    /// To the target with the smallest share of its room free, so that others stay empty.
     Pack,
 }
 
-/// The score of each target, from how many copies would fit there. Only the best get the highest score, so that equal
+/// The score of each target, from the share of its room that is free, on any scale. Only the best get the highest score, so that equal
 /// targets fill evenly, pod by pod.
-pub fn scores(copies: &[i64], policy: ScorePolicy) -> Vec<i64> {
-    let (Some(most), Some(fewest)) = (copies.iter().max(), copies.iter().min()) else {
+pub fn scores(room: &[i64], policy: ScorePolicy) -> Vec<i64> {
+    let (Some(most), Some(least)) = (room.iter().max(), room.iter().min()) else {
         return Vec::new();
     };
     let share = |part: i64, of: i64| match of {
         ..=0 => 0,
         of => (i128::from(part.max(0)) * i128::from(MAX_SCORE) / i128::from(of)) as i64,
     };
-    let score = |copies: i64| match policy {
-        _ if most == fewest => MAX_SCORE,
-        ScorePolicy::Spread if copies == *most => MAX_SCORE,
-        ScorePolicy::Spread => share(copies, *most).min(MAX_SCORE - 1),
+    let score = |room: i64| match policy {
+        _ if most == least => MAX_SCORE,
+        ScorePolicy::Spread if room == *most => MAX_SCORE,
+        ScorePolicy::Spread => share(room, *most).min(MAX_SCORE - 1),
         // Nothing fits: packing there is no gain.
-        ScorePolicy::Pack if copies <= 0 => 0,
-        ScorePolicy::Pack if copies == *fewest => MAX_SCORE,
-        ScorePolicy::Pack => share((*fewest).max(1), copies).min(MAX_SCORE - 1),
+        ScorePolicy::Pack if room <= 0 => 0,
+        ScorePolicy::Pack if room == *least => MAX_SCORE,
+        ScorePolicy::Pack => share((*least).max(1), room).min(MAX_SCORE - 1),
     };
-    copies.iter().map(|copies| score(*copies)).collect()
+    room.iter().map(|room| score(*room)).collect()
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ use crate::core::pod::SourcePod;
 use crate::index::{Candidate, Index, Verdict};
 use crate::metrics::{BindLabels, Metrics, RequestLabels, VerbLabels};
 use crate::wire::{
-    ExtenderArgs, ExtenderBindingArgs, ExtenderBindingResult, ExtenderFilterResult, HostPriority, NodeHead, NodeList,
+    ExtenderArgs, ExtenderBindingArgs, ExtenderBindingResult, ExtenderFilterResult, ExtenderPreemptionArgs,
+    ExtenderPreemptionResult, HostPriority, MetaPod, NodeHead, NodeList, Victims,
 };
 
 /// Largest body: 5,000 whole nodes of 16 KiB.
@@ -42,6 +43,7 @@ pub fn router(extender: Extender) -> Router {
     Router::new()
         .route("/filter", post(filter))
         .route("/prioritize", post(prioritize))
+        .route("/preempt", post(preempt))
         .route("/bind", post(bind))
         .route("/healthz", get(|| async { "ok" }))
         .with_state(extender)
@@ -55,6 +57,10 @@ async fn prioritize(State(extender): State<Extender>, body: Body) -> Response {
     extender
         .answer("prioritize", body, |body| extender.prioritize(body))
         .await
+}
+
+async fn preempt(State(extender): State<Extender>, body: Body) -> Response {
+    extender.answer("preempt", body, |body| extender.preempt(body)).await
 }
 
 async fn bind(State(extender): State<Extender>, body: Body) -> Response {
@@ -145,6 +151,26 @@ impl Extender {
             score,
         });
         Ok(json(&hosts.collect::<Vec<_>>()))
+    }
+
+    fn preempt(&self, body: &[u8]) -> Result<Response, Bad> {
+        let args: ExtenderPreemptionArgs<'_> = decode(body)?;
+        let full = args.node_name_to_victims.into_iter().flatten();
+        let meta = args.node_name_to_meta_victims.into_iter().flatten();
+        let nodes = full.map(|(node, victims)| (node, victims.into())).chain(meta);
+        let mut result = ExtenderPreemptionResult::default();
+        if let Ok(pod) = SourcePod::read(&args.pod) {
+            let helps = |(node, victims): &(Cow<'_, str>, Victims<MetaPod>)| {
+                let candidate = Candidate {
+                    name: node,
+                    labelled_virtual: false,
+                };
+                let victims = victims.pods.as_ref().map_or(0, Vec::len);
+                self.index.preemption_helps(&pod, &candidate, victims, Instant::now())
+            };
+            result.node_name_to_meta_victims = nodes.filter(helps).collect();
+        }
+        Ok(json(&result))
     }
 
     /// The error to answer; empty when the pod is bound.

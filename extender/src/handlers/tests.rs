@@ -96,7 +96,7 @@ async fn a_proxy_pod_that_cannot_be_read_is_refused_with_the_reason() {
 async fn nonsense_is_a_bad_request() {
     let mut deep = "[".repeat(100_000);
     deep.push_str(&"]".repeat(100_000));
-    for path in ["/filter", "/prioritize", "/bind"] {
+    for path in ["/filter", "/prioritize", "/preempt", "/bind"] {
         for body in [
             "",
             "null",
@@ -122,6 +122,25 @@ async fn a_body_that_is_cut_off_is_a_bad_request() {
         ask("/filter", Body::from_stream(broken)).await.0,
         StatusCode::BAD_REQUEST
     );
+}
+
+#[tokio::test]
+async fn preemption_needs_victims_on_a_virtual_node() {
+    let victims = |uids: &[&str]| {
+        let pods: Vec<_> = uids.iter().map(|uid| json!({"UID": uid})).collect();
+        json!({"Pods": pods, "NumPDBViolations": 1})
+    };
+    let nodes = json!({"admiralty-eu": victims(&["v"]), "admiralty-us": victims(&[]), "real": victims(&["v"])});
+    let args =
+        json!({"Pod": proxy_pod("a", "1", spec("1")), "NodeNameToMetaVictims": nodes, "NodeNameToVictims": null});
+    let (_, answer) = ask("/preempt", args.to_string()).await;
+    assert_eq!(
+        answer,
+        json!({"NodeNameToMetaVictims": {"admiralty-eu": victims(&["v"])}})
+    );
+    let whole = json!({"admiralty-eu": {"Pods": [{"metadata": {"name": "x", "uid": "v"}}], "NumPDBViolations": 1}});
+    let args = json!({"Pod": proxy_pod("a", "1", spec("1")), "NodeNameToVictims": whole});
+    assert_eq!(ask("/preempt", args.to_string()).await.1, answer);
 }
 
 proptest! {

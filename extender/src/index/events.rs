@@ -10,6 +10,7 @@ use super::target::{Listed, TargetState};
 use super::{Index, State};
 use crate::core::attempt::Attempt;
 use crate::core::nodes::Shard;
+use crate::core::pod::Wanted;
 
 impl Index {
     /// A target is connected, or connected anew: all that was known of it is to be read again.
@@ -93,7 +94,7 @@ impl Index {
                 attempt.since = before.since;
             }
             known.attempts.insert(uid.to_owned(), attempt);
-            known.settle(uid);
+            known.settle(uid, Instant::now());
         }
         state.tell(uid);
     }
@@ -112,8 +113,23 @@ impl Index {
             if known.attempts.get(uid).is_none_or(|seen| seen.uid != attempt.uid) {
                 known.attempts.insert(uid.to_owned(), attempt);
             }
-            known.settle(uid);
+            known.settle(uid, Instant::now());
         }
+    }
+
+    /// Is there a delegate on its way that nobody counts? Another replica, or we ourselves before a restart, began it.
+    pub fn is_uncounted(&self, target: &TargetRef, uid: &str) -> bool {
+        let state = self.state.read();
+        let known = state.targets.get(target.virtual_node().as_str());
+        known.is_some_and(|known| known.is_uncounted(uid))
+    }
+
+    /// Count a delegate that is on its way.
+    pub fn count(&self, target: &TargetRef, uid: &str, wanted: &Wanted) {
+        self.update(target, |known| {
+            known.assume(uid, wanted);
+            false
+        });
     }
 
     /// A chaperon is gone.

@@ -6,6 +6,7 @@
 mod events;
 mod filter;
 mod placing;
+mod preempt;
 mod prioritize;
 pub mod target;
 mod verdict;

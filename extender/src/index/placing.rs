@@ -126,24 +126,16 @@ impl Index {
             .cloned()
     }
 
-    /// The pod's chaperons in targets other than this one. Several targets may lead to one cluster: what is this
-    /// target's own chaperon is not another.
+    /// The pod's chaperons in targets other than this one.
     pub fn attempts_elsewhere(&self, target: &TargetRef, uid: &str, now: Instant) -> Vec<Found> {
         let state = self.state.read();
-        let node = target.virtual_node();
-        let own = state
-            .targets
-            .get(node.as_str())
-            .and_then(|known| known.attempts.get(uid))
-            .map(|own| &own.uid);
         let others = state.targets.values().filter(|known| known.target != *target);
         let found = others.filter_map(|known| {
-            let attempt = known.attempts.get(uid).filter(|attempt| Some(&attempt.uid) != own)?;
             Some(Found {
                 target: known.target.clone(),
                 client: known.client.clone(),
                 available: known.available(self.policy.stale_after, now).is_ok(),
-                attempt: attempt.clone(),
+                attempt: known.attempts.get(uid)?.clone(),
             })
         });
         found.collect()
@@ -179,13 +171,6 @@ impl Index {
             && known.inflight.forget(uid)
         {
             self.wake(node.as_str(), known);
-        }
-    }
-
-    /// The proxy pod is bound.
-    pub fn bound(&self, target: &TargetRef, uid: &str, now: Instant) {
-        if let Some(known) = self.state.write().targets.get_mut(target.virtual_node().as_str()) {
-            known.inflight.bound(uid, now);
         }
     }
 

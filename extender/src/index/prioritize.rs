@@ -15,11 +15,11 @@ impl Index {
             .iter()
             .map(|candidate| state.targets.get(candidate.name))
             .collect();
-        let copies = targets
+        let room = targets
             .iter()
-            .map(|target| target.map_or(Some(0), |target| target.copies(&proxy.wanted)));
-        match copies.collect::<Option<Vec<_>>>() {
-            Some(copies) => scores(&copies, self.policy.score),
+            .map(|target| target.map_or(Some(0), |target| target.room(&proxy.wanted)));
+        match room.collect::<Option<Vec<_>>>() {
+            Some(room) => scores(&room, self.policy.score),
             // Of some target nobody can tell: no target is better than another.
             None => vec![MAX_SCORE; candidates.len()],
         }

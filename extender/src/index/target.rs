@@ -10,8 +10,10 @@ use multicluster_api::resources::Resources;
 use multicluster_api::{ClusterSummary, TargetRef};
 
 use crate::core::attempt::{Attempt, Progress};
-use crate::core::fit::{Misfit, Nodes};
+use crate::core::fit::Nodes;
 use crate::core::inflight::InFlight;
+use crate::core::misfit::Misfit;
+use crate::core::need::copies_within;
 use crate::core::pod::Wanted;
 
 /// One target: its summaries, our chaperons in it, and what is on its way there.
@@ -131,35 +133,51 @@ impl TargetState {
         }
     }
 
-    /// How many copies of the pod would still fit; `None` when nobody can tell.
-    pub fn copies(&self, wanted: &Wanted) -> Option<i64> {
+    /// How much of the room for such pods is free, in parts per billion; `None` when nobody can tell.
+    pub fn room(&self, wanted: &Wanted) -> Option<i64> {
         let summary = self.summary.as_ref()?;
         if summary.publishes_nodes && !(wanted.no_reservation && self.nodes.is_empty()) {
-            return Some(self.nodes.copies(wanted, self.inflight.overlay()));
+            let overlay = self.inflight.overlay();
+            return Some(share(
+                self.nodes.copies(wanted, overlay),
+                self.nodes.capacity(wanted, overlay),
+            ));
         }
         if summary.allocatable == Resources::default() {
             return None;
         }
         let mut free = summary.allocatable.clone();
         free.sub(&self.inflight.total());
-        Some(crate::core::fit::copies_within(&wanted.requests, &free))
+        let capacity = copies_within(&wanted.requests, &summary.allocatable);
+        Some(share(copies_within(&wanted.requests, &free), capacity))
     }
 
     /// Count the pod from now on, on the node that it is most likely to get.
     pub fn assume(&mut self, uid: &str, wanted: &Wanted) {
         let node = self.nodes.choose(wanted, self.inflight.overlay()).map(str::to_owned);
         self.inflight.assume(uid, wanted.requests.clone(), node.as_deref());
-        self.settle(uid);
+        self.settle(uid, Instant::now());
+    }
+
+    /// A delegate on its way, or just arrived, that neither the in-flight account nor a summary counts.
+    pub(super) fn is_uncounted(&self, uid: &str) -> bool {
+        let counted = match self.attempts.get(uid).map(|attempt| &attempt.progress) {
+            Some(Progress::Waiting) => false,
+            Some(Progress::Scheduled {
+                node,
+                version: Some(version),
+            }) => self.nodes.counts(node, *version),
+            _ => true,
+        };
+        !counted && !self.inflight.contains(uid)
     }
 
     /// Hold the in-flight account against what the pod's chaperon and the summaries say.
-    pub(super) fn settle(&mut self, uid: &str) {
-        if let Some(Attempt {
-            progress: Progress::Scheduled { node, version },
-            ..
-        }) = self.attempts.get(uid)
-        {
+    pub(super) fn settle(&mut self, uid: &str, now: Instant) {
+        let progress = self.attempts.get(uid).map(|attempt| &attempt.progress);
+        if let Some(Progress::Scheduled { node, version }) = progress {
             self.inflight.placed(uid, node, *version);
+            self.inflight.bound(uid, now);
             self.confirm();
         }
     }
@@ -193,5 +211,14 @@ impl TargetState {
     /// Were pods refused since the last call?
     pub(super) fn take_refused(&self) -> bool {
         self.refused.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// A part of a whole, in parts per billion.
+fn share(part: i64, whole: i64) -> i64 {
+    const BILLION: i128 = 1_000_000_000;
+    match whole {
+        ..=0 => 0,
+        whole => (i128::from(part.max(0)) * BILLION / i128::from(whole)) as i64,
     }
 }

@@ -5,8 +5,7 @@
 use std::borrow::Cow;
 
 use super::target::Unavailable;
-use crate::core::constraints::Mismatch;
-use crate::core::fit::Misfit;
+use crate::core::misfit::Misfit;
 
 /// May a pod go to a node?
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,11 +38,9 @@ impl From<Misfit> for Verdict {
     fn from(misfit: Misfit) -> Self {
         match misfit {
             Misfit::NoNodes => Self::Unresolvable("target has no nodes".into()),
-            Misfit::Forbidden(Mismatch::Affinity) => {
-                Self::Unresolvable("no node in target matches the pod's node affinity/selector".into())
-            }
-            Misfit::Forbidden(Mismatch::Unschedulable) => Self::Unresolvable("nodes in target are cordoned".into()),
-            Misfit::Forbidden(Mismatch::Taint(taint)) => {
+            Misfit::Affinity => Self::Unresolvable("no node in target matches the pod's node affinity/selector".into()),
+            Misfit::Cordoned => Self::Unresolvable("nodes in target are cordoned".into()),
+            Misfit::Taint(taint) => {
                 Self::Unresolvable(format!("nodes in target have untolerated taint {taint}").into())
             }
             Misfit::Short(resources) if resources.contains("pods") && resources.len() == 1 => {

@@ -21,7 +21,7 @@ use anyhow::{Context, Result};
 use futures::future::try_join_all;
 
 pub use connect::{Scope, add_target, grant};
-pub use install::Role;
+pub use install::{Role, point_at_extender};
 pub use programs::{Profile, Programs};
 pub use seat::Seat;
 

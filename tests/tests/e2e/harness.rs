@@ -2,11 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Failed, Trial};
+use parking_lot::RwLock;
 use testbed::Testbed;
 use tokio::runtime::Runtime;
 
@@ -17,6 +17,7 @@ type Body = Box<dyn Fn(Arc<World>) -> Pin<Box<dyn Future<Output = Result<()>>>> 
 /// A named test.
 pub struct Test {
     name: &'static str,
+    alone: bool,
     body: Body,
 }
 
@@ -27,7 +28,19 @@ where
 {
     Test {
         name,
+        alone: false,
         body: Box::new(move |world| Box::pin(body(world))),
+    }
+}
+
+/// Make a test that no other test may run beside, since it stops what the others use.
+pub fn alone<F>(name: &'static str, body: impl Fn(Arc<World>) -> F + Send + Sync + 'static) -> Test
+where
+    F: Future<Output = Result<()>> + 'static,
+{
+    Test {
+        alone: true,
+        ..test(name, body)
     }
 }
 
@@ -45,14 +58,27 @@ where
     );
     let world: Arc<OnceLock<Result<Arc<World>, String>>> = Arc::default();
     let start = Arc::new(start);
+    let turns: Arc<RwLock<()>> = Arc::default();
     let trials = tests.into_iter().map(|test| {
-        let (runtime, world, start) = (runtime.clone(), world.clone(), start.clone());
+        let (runtime, world, start, turns) = (runtime.clone(), world.clone(), start.clone(), turns.clone());
         Trial::test(test.name, move || {
             let made = world.get_or_init(|| make(run, &runtime, &*start));
             let world = made.clone().map_err(Failed::from)?;
-            runtime
-                .block_on((test.body)(world))
-                .map_err(|error| Failed::from(format!("{error:#}")))
+            let run = || runtime.block_on((test.body)(world));
+            let result = match test.alone {
+                true => {
+                    let _turn = turns.write();
+                    run()
+                }
+                false => {
+                    let _turn = turns.read();
+                    run()
+                }
+            };
+            result.map_err(|error| {
+                testbed::keep_logs();
+                Failed::from(format!("{error:#}"))
+            })
         })
     });
     let mut arguments = Arguments::from_args();
@@ -62,8 +88,6 @@ where
     // Before the program ends, so that all that was started ends.
     drop(world);
     drop(runtime);
-    let code = conclusion.exit_code();
-    assert!(code == ExitCode::SUCCESS || conclusion.has_failed());
     conclusion.exit();
 }
 

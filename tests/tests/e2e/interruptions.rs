@@ -6,12 +6,12 @@ use anyhow::ensure;
 use testbed::eventually;
 
 use super::fixtures::{Template, namespace};
-use super::harness::{Test, test};
+use super::harness::{Test, alone};
 use super::world::SOON;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test(
+        alone(
             "an_extender_killed_while_it_binds_loses_and_doubles_nothing",
             async |world| {
                 let ns = namespace(&world, "killed-extender").await?;
@@ -36,7 +36,7 @@ pub fn tests() -> Vec<Test> {
                 .await
             },
         ),
-        test("agents_killed_while_pods_come_and_go_lose_nothing", async |world| {
+        alone("agents_killed_while_pods_come_and_go_lose_nothing", async |world| {
             let ns = namespace(&world, "killed-agents").await?;
             world.apply(&Template::elected().deployment(ns, "web", 20)).await?;
             for seat in world.product.seats() {
@@ -60,7 +60,7 @@ pub fn tests() -> Vec<Test> {
             })
             .await
         }),
-        test("a_restart_of_the_agents_changes_nothing", async |world| {
+        alone("a_restart_of_the_agents_changes_nothing", async |world| {
             let ns = namespace(&world, "restart").await?;
             world.apply(&Template::elected().deployment(ns, "web", 4)).await?;
             let before = world.running(ns, 4).await?;

@@ -85,7 +85,8 @@ pub fn tests() -> Vec<Test> {
                 spec.node_selector.unwrap() == [("topology.kubernetes.io/region".to_owned(), "eu".to_owned())].into()
             );
             ensure!(
-                proxy.node_selector.clone().unwrap() == [(names::PROVIDER.to_owned(), names::PROVIDER_VALUE.to_owned())].into()
+                proxy.node_selector.clone().unwrap()
+                    == [(names::PROVIDER.to_owned(), names::PROVIDER_VALUE.to_owned())].into()
             );
             ensure!(pod.finalizers() == [names::FINALIZER]);
             ensure!(pod.annotations().contains_key(names::SOURCE_POD_MANIFEST));

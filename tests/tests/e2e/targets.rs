@@ -10,7 +10,7 @@ use testbed::product::Scope;
 
 use super::fixtures::{Template, namespace};
 use super::harness::{Test, test};
-use super::world::{SOON, World, node_of};
+use super::world::{SOON, World, describe, is_running, node_of};
 
 fn target(ns: &str, name: &str, spec: Value) -> Value {
     json!({
@@ -192,16 +192,22 @@ pub fn tests() -> Vec<Test> {
                     Ok((world.delegates("us", ns).await?.len() == 3).then_some(()))
                 })
                 .await?;
-                let left: Vec<_> = world
-                    .pods(ns)
-                    .await?
-                    .into_iter()
-                    .filter(|pod| !node_of(pod).is_empty())
-                    .collect();
-                ensure!(
-                    left.len() == 3 && left.iter().all(|pod| before.contains(&pod.uid())),
-                    "the others are untouched"
-                );
+                // The three that lost theirs are replaced; the others are untouched.
+                eventually("three of the old pods to be left", SOON, async || {
+                    let pods = world.pods(ns).await?;
+                    let bound: Vec<_> = pods.iter().filter(|pod| !node_of(pod).is_empty()).collect();
+                    let untouched = bound
+                        .iter()
+                        .filter(|pod| before.contains(&pod.uid()) && is_running(pod))
+                        .count();
+                    ensure!(
+                        pods.len() == 6 && bound.len() == 3 && untouched == 3,
+                        "{}",
+                        describe(&pods)
+                    );
+                    Ok(Some(()))
+                })
+                .await?;
                 Ok(())
             },
         ),

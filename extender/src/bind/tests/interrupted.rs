@@ -8,35 +8,41 @@ use crate::bind::BindError;
 use crate::core::delegate;
 
 /// A chaperon that an earlier try left.
-fn left_behind(uid: &str) -> PodChaperon {
-    let mut chaperon = delegate::chaperon(&pod(), "c1").unwrap();
+fn left_behind(target: &TargetRef, uid: &str) -> PodChaperon {
+    let mut chaperon = delegate::chaperon(&pod(), "c1", target).unwrap();
     chaperon.metadata.uid = Some(uid.into());
     chaperon
 }
 
 #[tokio::test]
-async fn a_chaperon_from_before_is_gone_on_with_seen_or_not() {
-    for seen in [false, true] {
-        let world = world(pod());
-        world.eu_api.put_chaperon(left_behind("c0"));
-        if seen {
-            world.index.attempt(&eu(), "1", attempt(&left_behind("c0")));
-        }
-        world.bind(&eu(), &world.eu_api, scheduled()).await.unwrap();
-        assert_eq!(
-            world.eu_api.writes().len(),
-            usize::from(!seen),
-            "the refused creation at most"
-        );
-        assert_eq!(world.source.writes().len(), 1);
-    }
+async fn a_chaperon_from_before_is_gone_on_with() {
+    let world = world(pod());
+    world.eu_api.put_chaperon(left_behind(&eu(), "c0"));
+    world.index.attempt(&eu(), "1", attempt(&left_behind(&eu(), "c0")));
+    world.bind(eu(), &world.eu_api, scheduled()).await.unwrap();
+    assert_eq!((world.eu_api.writes().len(), world.source.writes().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_chaperon_from_before_is_met_also_when_the_watch_has_not_shown_it() {
+    let world = world(pod());
+    world.eu_api.put_chaperon(left_behind(&eu(), "c0"));
+    let waiting = world.binder.bind(to(&eu())).await;
+    assert!(matches!(waiting, Err(BindError::StillWaiting(_))), "{waiting:?}");
+    assert_eq!(world.index.attempt_in(&eu(), "1").unwrap().uid, "c0".into());
+    world.bind(eu(), &world.eu_api, scheduled()).await.unwrap();
+    assert_eq!(
+        world.eu_api.writes(),
+        ["POST default/podchaperons"],
+        "refused, and not tried again"
+    );
 }
 
 #[tokio::test]
 async fn a_bind_that_succeeded_without_anybody_hearing_of_it_succeeds_again() {
     let world = world(pod());
     world.source.lose_binding_answer();
-    world.bind(&eu(), &world.eu_api, scheduled()).await.unwrap();
+    world.bind(eu(), &world.eu_api, scheduled()).await.unwrap();
     world.binder.bind(to(&eu())).await.unwrap();
     assert_eq!(world.source.writes().len(), 1);
     let elsewhere = world.binder.bind(to(&us())).await;
@@ -49,7 +55,7 @@ async fn without_a_decision_the_chaperon_stays_for_the_next_try() {
     let waiting = world.binder.bind(to(&eu())).await.unwrap_err();
     assert_eq!(waiting.to_string(), "still waiting for a node in eu; will go on");
     assert_eq!(world.eu_api.writes().len(), 1);
-    world.bind(&eu(), &world.eu_api, scheduled()).await.unwrap();
+    world.bind(eu(), &world.eu_api, scheduled()).await.unwrap();
     assert_eq!((world.eu_api.writes().len(), world.index.in_flight()), (1, 1));
 }
 
@@ -70,8 +76,8 @@ async fn a_target_lost_while_waiting_ends_the_wait_at_once() {
 #[tokio::test]
 async fn a_delegate_elsewhere_is_gone_before_another_is_made() {
     let world = world(pod());
-    world.us_api.put_chaperon(left_behind("c0"));
-    world.index.attempt(&us(), "1", attempt(&left_behind("c0")));
+    world.us_api.put_chaperon(left_behind(&us(), "c0"));
+    world.index.attempt(&us(), "1", attempt(&left_behind(&us(), "c0")));
     let watch = async {
         while world.us_api.writes().is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -80,7 +86,7 @@ async fn a_delegate_elsewhere_is_gone_before_another_is_made() {
         assert!(world.eu_api.writes().is_empty());
         world.index.attempt_gone(&us(), "1", "c0");
     };
-    let (bound, ()) = tokio::join!(world.bind(&eu(), &world.eu_api, scheduled()), watch);
+    let (bound, ()) = tokio::join!(world.bind(eu(), &world.eu_api, scheduled()), watch);
     bound.unwrap();
 }
 
@@ -91,10 +97,10 @@ async fn a_statefulsets_pod_waits_for_an_unreachable_target_others_do_not() {
         let owner = json!([{"apiVersion": "apps/v1", "kind": kind, "name": "a", "uid": "s", "controller": true}]);
         owned.metadata.owner_references = serde_json::from_value(owner).unwrap();
         let world = world(owned);
-        world.index.attempt(&us(), "1", attempt(&left_behind("c0")));
+        world.index.attempt(&us(), "1", attempt(&left_behind(&us(), "c0")));
         world.index.failed(&us(), "gone".into());
         let outcome = match may_go {
-            true => world.bind(&eu(), &world.eu_api, scheduled()).await,
+            true => world.bind(eu(), &world.eu_api, scheduled()).await,
             false => world.binder.bind(to(&eu())).await,
         };
         assert_eq!(outcome.is_ok(), may_go, "{kind}: {outcome:?}");
@@ -105,7 +111,7 @@ async fn a_statefulsets_pod_waits_for_an_unreachable_target_others_do_not() {
 #[tokio::test]
 async fn somebody_elses_chaperon_is_left_alone() {
     let world = world(pod());
-    let mut foreign = left_behind("c0");
+    let mut foreign = left_behind(&eu(), "c0");
     foreign.metadata.labels = None;
     world.eu_api.put_chaperon(foreign);
     let error = world.binder.bind(to(&eu())).await.unwrap_err();
@@ -116,7 +122,7 @@ async fn somebody_elses_chaperon_is_left_alone() {
 #[tokio::test]
 async fn a_chaperon_on_its_way_out_is_waited_for() {
     let world = world(pod());
-    let mut going = left_behind("c0");
+    let mut going = left_behind(&eu(), "c0");
     going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
     world.index.attempt(&eu(), "1", attempt(&going));
     let end = async {
@@ -124,7 +130,17 @@ async fn a_chaperon_on_its_way_out_is_waited_for() {
         assert!(world.eu_api.writes().is_empty());
         world.index.attempt_gone(&eu(), "1", "c0");
     };
-    let (bound, ()) = tokio::join!(world.bind(&eu(), &world.eu_api, scheduled()), end);
+    let (bound, ()) = tokio::join!(world.bind(eu(), &world.eu_api, scheduled()), end);
     bound.unwrap();
     assert_eq!(world.index.in_flight(), 1);
+}
+
+#[tokio::test]
+async fn a_chaperon_that_came_through_another_target_goes_first() {
+    let world = world(pod());
+    world.eu_api.put_chaperon(left_behind(&us(), "c0"));
+    let error = world.binder.bind(to(&eu())).await.unwrap_err();
+    assert!(matches!(error, BindError::StillDeleting(_)), "{error}");
+    assert!(world.eu_api.writes()[1].starts_with("DELETE"));
+    world.bind(eu(), &world.eu_api, scheduled()).await.unwrap();
 }

@@ -5,10 +5,10 @@ mod interrupted;
 mod straight;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use multicluster_api::TargetRef;
 use multicluster_api::raw::RawPod;
+use multicluster_api::{PodChaperon, TargetRef, names};
 
 use super::{BindRequest, Binder, Limits, Outcome};
 use crate::core::attempt::{Attempt, Progress};
@@ -68,11 +68,11 @@ fn to(target: &TargetRef) -> BindRequest {
 
 impl World {
     /// Bind, while the target's scheduler makes this of the delegate as soon as there is one.
-    async fn bind(&self, target: &TargetRef, api: &Fake, progress: Progress) -> Outcome {
+    async fn bind(&self, target: TargetRef, api: &Fake, progress: Progress) -> Outcome {
         let decide = async {
             let chaperon = api.chaperon().await;
             self.index.attempt(
-                target,
+                &target,
                 "1",
                 Attempt {
                     progress,
@@ -80,12 +80,19 @@ impl World {
                 },
             );
         };
-        tokio::join!(self.binder.bind(to(target)), decide).0
+        tokio::join!(self.binder.bind(to(&target)), decide).0
     }
 }
 
-fn attempt(chaperon: &multicluster_api::PodChaperon) -> Attempt {
-    Attempt::of(chaperon, std::time::Instant::now()).unwrap().1
+/// A chaperon as the watch shows it to its own target.
+fn attempt(chaperon: &PodChaperon) -> Attempt {
+    let through = &chaperon.metadata.annotations.as_ref().unwrap()[names::VIRTUAL_NODE];
+    let target = if *through == eu().virtual_node().as_str() {
+        eu()
+    } else {
+        us()
+    };
+    Attempt::of(chaperon, &target, Instant::now()).unwrap().1
 }
 
 fn scheduled() -> Progress {

@@ -1,7 +1,5 @@
 //! Nobody is killed on the way.
 
-use multicluster_api::names;
-
 use super::*;
 use crate::bind::BindError;
 
@@ -11,7 +9,7 @@ const BOUND: &str = "POST a/binding";
 #[tokio::test]
 async fn a_pod_is_bound_once_its_delegate_is_scheduled() {
     let world = world(pod());
-    world.bind(&eu(), &world.eu_api, scheduled()).await.unwrap();
+    world.bind(eu(), &world.eu_api, scheduled()).await.unwrap();
     assert_eq!(world.eu_api.writes(), [CREATED]);
     assert_eq!(world.source.writes(), [BOUND]);
     assert_eq!(world.index.in_flight(), 1, "until a summary shows it");
@@ -21,7 +19,7 @@ async fn a_pod_is_bound_once_its_delegate_is_scheduled() {
 async fn unschedulable_there_means_elsewhere_at_once() {
     let world = world(pod());
     let refused = world
-        .bind(&eu(), &world.eu_api, Progress::Refused("0/1 nodes".into()))
+        .bind(eu(), &world.eu_api, Progress::Refused("0/1 nodes".into()))
         .await;
     assert_eq!(refused.unwrap_err().to_string(), "eu: 0/1 nodes");
     assert_eq!(world.eu_api.writes()[..1], [CREATED]);
@@ -116,7 +114,7 @@ async fn a_pod_deleted_while_its_delegate_was_scheduled_leaves_nothing() {
         world.eu_api.chaperon().await;
         world.source.set_pod(None);
     };
-    let (error, ()) = tokio::join!(world.bind(&eu(), &world.eu_api, scheduled()), delete);
+    let (error, ()) = tokio::join!(world.bind(eu(), &world.eu_api, scheduled()), delete);
     assert_eq!(error.unwrap_err().outcome(), "gone");
     assert!(world.eu_api.writes()[1].starts_with("DELETE"));
     assert_eq!(world.index.in_flight(), 0);
@@ -126,7 +124,7 @@ async fn a_pod_deleted_while_its_delegate_was_scheduled_leaves_nothing() {
 async fn two_calls_at_a_time_share_one_bind() {
     let world = world(pod());
     let (first, second, third) = tokio::join!(
-        world.bind(&eu(), &world.eu_api, scheduled()),
+        world.bind(eu(), &world.eu_api, scheduled()),
         world.binder.bind(to(&eu())),
         world.binder.bind(to(&us())),
     );

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::core::builders::{NodeExt, node, shard, wanted};
-use crate::core::constraints::Mismatch;
-use crate::core::fit::{Misfit, Nodes, Overlay};
+use crate::core::fit::{Nodes, Overlay};
+use crate::core::misfit::Misfit;
 use crate::core::nodes::{NodeTaint, Shard};
 use multicluster_api::NodeEntry;
 use multicluster_api::resources::Resources;
@@ -20,7 +20,7 @@ fn short(resources: &[&str]) -> Result<(), Misfit> {
 }
 
 fn affinity() -> Result<(), Misfit> {
-    Err(Misfit::Forbidden(Mismatch::Affinity))
+    Err(Misfit::Affinity)
 }
 
 fn required(expressions: Value) -> Value {
@@ -189,11 +189,11 @@ fn taints_and_cordons_keep_pods_away_unless_tolerated() {
     let tainted = || node("a").taint("k", "v", "NoSchedule");
     let tolerates = |toleration: Value| json!({"tolerations": [toleration]});
     let taint = |effect: &str| {
-        Err(Misfit::Forbidden(Mismatch::Taint(NodeTaint {
+        Err(Misfit::Taint(NodeTaint {
             key: "k".into(),
             value: "v".into(),
             effect: effect.into(),
-        })))
+        }))
     };
     for (what, entry, constraints, expected) in [
         ("taint", tainted(), json!({}), taint("NoSchedule")),
@@ -240,12 +240,7 @@ fn taints_and_cordons_keep_pods_away_unless_tolerated() {
             tolerates(json!({"key": "k", "operator": "Gt", "value": "1"})),
             taint("NoSchedule"),
         ),
-        (
-            "cordon",
-            node("a").cordoned(),
-            json!({}),
-            Err(Misfit::Forbidden(Mismatch::Unschedulable)),
-        ),
+        ("cordon", node("a").cordoned(), json!({}), Err(Misfit::Cordoned)),
         (
             "tolerated cordon",
             node("a")

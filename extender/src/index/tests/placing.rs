@@ -68,15 +68,19 @@ fn a_late_answer_does_not_bring_a_deleted_chaperon_back() {
 }
 
 #[test]
-fn several_targets_may_lead_to_one_cluster() {
+fn delegates_that_another_replica_began_are_counted_too() {
     let (index, _wakes) = index();
-    let same = TargetRef::namespaced("default", "same");
-    let other = TargetRef::cluster("other");
-    for target in [&eu(), &same, &other] {
-        ready(&index, target, None, vec![node("n1")]);
-    }
+    ready(&index, &eu(), None, vec![node("n1")]);
+    let pod = wanted(&[("cpu", "3")], json!({}));
     index.attempt(&eu(), "1", attempt("c", Progress::Waiting));
-    index.attempt(&same, "1", attempt("c", Progress::Waiting));
-    assert!(index.attempts_elsewhere(&eu(), "1", Instant::now()).is_empty());
-    assert_eq!(index.attempts_elsewhere(&other, "1", Instant::now()).len(), 2);
+    assert!(index.is_uncounted(&eu(), "1"));
+    index.count(&eu(), "1", &pod);
+    assert!(!index.is_uncounted(&eu(), "1"));
+    assert!(index.assume(&eu(), "2", &pod, false).is_err());
+    let old = Progress::Scheduled {
+        node: "n1".into(),
+        version: Some(1),
+    };
+    index.attempt(&eu(), "3", attempt("d", old));
+    assert!(!index.is_uncounted(&eu(), "3"), "the summary shows it");
 }

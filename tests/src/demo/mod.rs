@@ -1,0 +1,25 @@
+//! What a newcomer runs: `make demo` shows the product at work and checks all that it shows; `make up` starts the same
+//! clusters to play with, until `make down`.
+//!
+//! ```text
+//! run   ─▶ Story ─▶ Product (management, us-west-2, eu-west-3)
+//!            ├────▶ Placement: where every pod runs, read from all clusters
+//!            └────▶ Screen: steps, commands, progress, tables
+//!
+//! up    ─▶ serve (in the background) ─▶ Product
+//! down  ─▶ SIGTERM to whoever holds the lock of the state folder
+//! ```
+
+mod clusters;
+mod leftovers;
+mod placement;
+mod screen;
+mod serve;
+mod state;
+mod story;
+mod table;
+mod up;
+
+pub use serve::serve;
+pub use story::run;
+pub use up::{down, up};
