@@ -112,7 +112,12 @@ mod tests {
 
     #[test]
     fn names_fit_a_dns_label_and_depend_on_the_uid() {
-        for name in ["web-0", "a.b.c", &"x".repeat(253), &format!("{}-{}", "x".repeat(51), "y".repeat(99))] {
+        for name in [
+            "web-0",
+            "a.b.c",
+            &"x".repeat(253),
+            &format!("{}-{}", "x".repeat(51), "y".repeat(99)),
+        ] {
             let (a, b) = (chaperon_name(name, "1"), chaperon_name(name, "2"));
             assert!(a.len() <= 63 && a != b && !a.contains('.') && !a.contains("--"), "{a}");
         }

@@ -8,8 +8,9 @@ use tracing_subscriber::EnvFilter;
 /// Flags for logs.
 #[derive(Args, Clone, Debug)]
 pub struct LogArgs {
-    /// What to log: a level, or directives such as `info,multicluster_agent=debug`
-    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    /// What to log: a level, or directives such as `info,multicluster_agent=debug`. The client's own word on failed
+    /// requests is off: callers tell what failed
+    #[arg(long, env = "LOG_LEVEL", default_value = "info,kube_client::client::builder=off")]
     pub log_level: String,
     /// How log lines look; for people on a terminal, JSON elsewhere, unless this says otherwise
     #[arg(long, env = "LOG_FORMAT")]

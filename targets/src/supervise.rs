@@ -309,7 +309,7 @@ async fn within_grace(work: impl Future<Output = ()>, stop: &CancellationToken) 
 /// Follow a kubeconfig Secret. A Secret that merely cannot be read right now changes nothing once it has been read.
 async fn pump_secret(source: Client, wanted: WantedSecret, contents: watch::Sender<Content>) {
     let api = Api::<Secret>::namespaced(source, &wanted.namespace);
-    let mut secrets = std::pin::pin!(watch_object(api, &wanted.secret).backoff(watching::Pauses::default()));
+    let mut secrets = std::pin::pin!(watch_object(api, &wanted.secret).backoff(watching::pauses()));
     while let Some(event) = secrets.next().await {
         let next = match event {
             Ok(secret) => wanted.content(secret),

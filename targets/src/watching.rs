@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use kube::runtime::utils::Backoff;
+use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as start};
 use kube::{Api, Resource};
@@ -41,6 +41,15 @@ impl Backoff for Pauses {
     }
 }
 
+/// How long a watch must go well before its next error counts as the first one. Every attempt begins with an event, so
+/// without this no pause would ever grow.
+const CALM: Duration = Duration::from_secs(20);
+
+/// Pauses for a watch.
+pub fn pauses() -> impl Backoff {
+    ResetTimerBackoff::new(Pauses::default(), CALM)
+}
+
 /// Watch for ever; errors are logged, and the watch goes on after a pause.
 pub fn watch<K>(what: &'static str, api: Api<K>, config: watcher::Config) -> impl Stream<Item = Event<K>> + Send
 where
@@ -55,5 +64,5 @@ pub fn try_watch<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = 
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    start(api, config).backoff(Pauses::default())
+    start(api, config).backoff(pauses())
 }

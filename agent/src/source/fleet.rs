@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, ResourceExt};
+use multicluster_api::names;
 use multicluster_api::target::AnyTarget;
-use multicluster_api::{TargetRef, names};
 use multicluster_targets::{ConnectError, Runner};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
@@ -212,20 +212,5 @@ impl Runner for Fleet {
             tracing::warn!(%error, "sweeping virtual nodes");
         }
         self.add_all();
-    }
-}
-
-/// A target's name, for logs.
-impl Fleet {
-    /// Names of all targets that are known, sorted.
-    pub fn targets(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.links.read().keys().cloned().collect();
-        names.sort();
-        names
-    }
-
-    /// The name of the virtual node of a target.
-    pub fn node_of(target: &TargetRef) -> String {
-        target.virtual_node().into()
     }
 }

@@ -53,6 +53,11 @@ impl Heartbeats {
         }
     }
 
+    /// Is this heartbeat another one than the last that was seen?
+    pub fn is_news(&self, heartbeat: Option<Timestamp>) -> bool {
+        heartbeat.is_some() && heartbeat != self.last
+    }
+
     /// Has a heartbeat been seen to change within `stale_after`? `None` while it is too early to say.
     pub fn fresh(&self, now: Instant, stale_after: Duration) -> Option<bool> {
         match self.changed {
@@ -66,8 +71,8 @@ impl Heartbeats {
 /// What the target's API server answers when it is asked, after heartbeats stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// It gave the summary.
-    Answered,
+    /// It gave the summary, with this heartbeat.
+    Answered(Option<Timestamp>),
     /// It has no summary.
     NoSummary,
     /// It refuses the credentials.
@@ -80,7 +85,7 @@ impl Probe {
     /// Why the target is not ready.
     pub fn explain(&self, stale_after: Duration) -> Health {
         let (reason, message) = match self {
-            Self::Answered => (
+            Self::Answered(_) => (
                 "AgentNotReporting",
                 format!(
                     "the API server answers, but the agent there has sent no heartbeat for {} s",
@@ -142,7 +147,7 @@ mod tests {
     #[test]
     fn each_failure_has_its_reason() {
         for (probe, expected) in [
-            (Probe::Answered, "AgentNotReporting"),
+            (Probe::Answered(None), "AgentNotReporting"),
             (Probe::Denied("no".into()), "CredentialsRejected"),
             (Probe::Unreachable("timeout".into()), "APIServerUnreachable"),
         ] {

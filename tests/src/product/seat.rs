@@ -12,7 +12,7 @@ use crate::{Cluster, ClusterOptions, Process, Testbed, eventually, free_port};
 
 /// How long a component may take to be ready, on a machine that is busy otherwise.
 const READY: Duration = Duration::from_secs(60);
-const LOG_LEVEL: &str = "info,multicluster_agent=debug,multicluster_extender=debug";
+const LOG_LEVEL: &str = "info,kube_client::client::builder=off,multicluster_agent=debug,multicluster_extender=debug";
 
 /// One cluster with the product's components, as processes.
 pub struct Seat {

@@ -24,7 +24,7 @@ async fn replaced(world: &World, ns: &str, old: &Pod) -> Result<()> {
         Ok((pods[0].uid() != old.uid()).then_some(()))
     })
     .await?;
-    eventually("one delegate", SOON, async || Ok(world.check_delegates(ns).await.ok())).await
+    eventually("one delegate", SOON, async || world.check_delegates(ns).await.map(Some)).await
 }
 
 pub fn tests() -> Vec<Test> {

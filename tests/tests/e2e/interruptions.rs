@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use multicluster_api::names;
 use testbed::eventually;
+use testbed::product::Scope;
 
 use super::fixtures::{Template, namespace};
 use super::harness::{Test, alone};
-use super::world::SOON;
+use super::world::{SOON, node_of};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -22,7 +24,7 @@ pub fn tests() -> Vec<Test> {
                         .pods(ns)
                         .await?
                         .iter()
-                        .filter(|pod| !super::world::node_of(pod).is_empty())
+                        .filter(|pod| !node_of(pod).is_empty())
                         .count();
                     Ok((bound >= 3).then_some(()))
                 })
@@ -31,7 +33,7 @@ pub fn tests() -> Vec<Test> {
                 world.product.source.wait_ready().await?;
                 world.running(ns, 30).await?;
                 eventually("one delegate each", SOON, async || {
-                    Ok(world.check_delegates(ns).await.ok())
+                    world.check_delegates(ns).await.map(Some)
                 })
                 .await
             },
@@ -44,7 +46,7 @@ pub fn tests() -> Vec<Test> {
             }
             world.running(ns, 20).await?;
             eventually("one delegate each", SOON, async || {
-                Ok(world.check_delegates(ns).await.ok())
+                world.check_delegates(ns).await.map(Some)
             })
             .await?;
             world
@@ -57,6 +59,30 @@ pub fn tests() -> Vec<Test> {
             world.nothing_left(ns).await?;
             eventually("the proxy pods to go", SOON, async || {
                 Ok(world.pods(ns).await?.is_empty().then_some(()))
+            })
+            .await
+        }),
+        alone("a_target_deleted_while_no_agent_runs_strands_no_pod", async |world| {
+            let ns = namespace(&world, "unwatched").await?;
+            let node = world.product.connect("us", Scope::Namespace(ns)).await?;
+            let template = Template::elected().on_virtual_nodes(names::TARGET_NAMESPACE, ns);
+            world.apply(&template.deployment(ns, "web", 3)).await?;
+            world.running(ns, 3).await?;
+            world.product.source.agent.kill().await?;
+            world.source().kubectl(&["delete", "target", "-n", ns, "us"]).await?;
+            world.product.source.agent.start()?;
+            eventually("the pods to be replaced by ones that wait", SOON, async || {
+                let pods = world.pods(ns).await?;
+                Ok((pods.len() == 3 && pods.iter().all(|pod| node_of(pod).is_empty())).then_some(()))
+            })
+            .await?;
+            let nodes = world.source().kubectl(&["get", "nodes", "-o", "name"]).await?;
+            ensure!(!nodes.contains(&node), "{nodes}");
+            // With its Target back, the source sees what it has left there.
+            world.product.connect("us", Scope::Namespace(ns)).await?;
+            world.running(ns, 3).await?;
+            eventually("one delegate each", SOON, async || {
+                world.check_delegates(ns).await.map(Some)
             })
             .await
         }),

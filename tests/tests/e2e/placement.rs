@@ -39,7 +39,7 @@ pub fn tests() -> Vec<Test> {
                 .await?;
             world.running(ns, 5).await?;
             eventually("45 delegates to go", SOON, async || {
-                Ok(world.check_delegates(ns).await.ok())
+                world.check_delegates(ns).await.map(Some)
             })
             .await
         }),
@@ -141,6 +141,44 @@ pub fn tests() -> Vec<Test> {
                 );
             }
             Ok(())
+        }),
+        test("a_pod_that_a_targets_admission_refuses_goes_elsewhere", async |world| {
+            let ns = namespace(&world, "quota").await?;
+            let quota = json!({
+                "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": ns},
+                "spec": {"hard": {"pods": "0"}},
+            });
+            world.target("us").apply_yaml(&quota.to_string()).await?;
+            eventually("the quota to be in force", SOON, async || {
+                let arguments = [
+                    "get",
+                    "resourcequota",
+                    "-n",
+                    ns,
+                    "none",
+                    "-o",
+                    "jsonpath={.status.hard.pods}",
+                ];
+                Ok((world.target("us").kubectl(&arguments).await? == "0").then_some(()))
+            })
+            .await?;
+            world.apply(&Template::elected().deployment(ns, "web", 4)).await?;
+            world.running(ns, 4).await?;
+            all_on(&world, ns, "admiralty-eu").await?;
+            eventually("the attempts in us to be taken back", SOON, async || {
+                Ok(world.chaperons("us", ns).await?.is_empty().then_some(()))
+            })
+            .await
+        }),
+        test("a_pod_whose_namespace_a_target_lacks_goes_elsewhere", async |world| {
+            let ns = "only-in-eu";
+            let labels = json!({"multicluster-scheduler": "enabled"});
+            let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns, "labels": labels}});
+            world.apply(&object).await?;
+            world.target("eu").apply_yaml(&object.to_string()).await?;
+            world.apply(&Template::elected().deployment(ns, "web", 4)).await?;
+            world.running(ns, 4).await?;
+            all_on(&world, ns, "admiralty-eu").await
         }),
         test("labels_of_the_virtual_node_follow_the_targets_nodes", async |world| {
             let nodes = kube::Api::<k8s_openapi::api::core::v1::Node>::all(world.source().client());

@@ -160,14 +160,17 @@ impl World {
         let mut expected: BTreeMap<String, String> =
             pods.iter().map(|pod| (pod.uid().unwrap(), node_of(pod))).collect();
         for target in self.product.targets.keys() {
+            let chaperons = self.chaperons(target, namespace).await?;
             for delegate in self.delegates(target, namespace).await? {
-                let parent = delegate.labels()[names::PARENT_UID].clone();
+                let (name, parent) = (delegate.name_any(), &delegate.labels()[names::PARENT_UID]);
                 let node = expected
-                    .remove(&parent)
-                    .with_context(|| format!("delegate {} twice, or of no pod", delegate.name_any()))?;
+                    .remove(parent)
+                    .with_context(|| format!("{name} in {target} is one too many"))?;
+                let chaperon = chaperons.iter().find(|chaperon| chaperon.name_any() == name);
+                let through = chaperon.and_then(|chaperon| chaperon.annotations().get(names::VIRTUAL_NODE).cloned());
                 ensure!(
-                    node == format!("admiralty-{target}"),
-                    "pod on {node} has its delegate in {target}"
+                    through.as_ref() == Some(&node),
+                    "pod on {node} has its delegate behind {through:?}"
                 );
             }
         }

@@ -1,0 +1,74 @@
+//! What the target tells: its summary, and the chaperons there.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use futures::StreamExt;
+use kube::runtime::watcher::Config;
+use kube::{Api, Client};
+use multicluster_api::target::AnyTarget;
+use multicluster_api::{ClusterSummary, PodChaperon, names};
+
+use super::Link;
+use super::call::heartbeat;
+use crate::follow::{Change, Key, follow};
+
+impl Link {
+    pub(super) async fn watch_chaperons(&self, target: &AnyTarget, client: Client) {
+        let api = match &target.target.namespace {
+            Some(namespace) => Api::<PodChaperon>::namespaced(client, namespace),
+            None => Api::<PodChaperon>::all(client),
+        };
+        let ours = format!("{}={}", names::PARENT_CLUSTER_NAME, self.home.cluster_name);
+        let mut changes = std::pin::pin!(follow("podchaperons", api, Config::default().labels(&ours)));
+        // What an earlier connection has seen and this one does not see went in between.
+        let mut unseen: Option<HashSet<String>> = Some(self.chaperons.parents().into_iter().collect());
+        while let Some(change) = changes.next().await {
+            match change {
+                Change::Put(object) => {
+                    if let Some(parent) = self.chaperons.put(&object, &self.node) {
+                        unseen.as_mut().map(|unseen| unseen.remove(&parent));
+                        self.queue.add(parent);
+                    }
+                }
+                Change::Gone(key) => self.gone(&key),
+                Change::Listed => {
+                    for parent in unseen.take().unwrap_or_default() {
+                        if let Some(chaperon) = self.chaperons.get(&parent) {
+                            self.gone(&chaperon.key);
+                        }
+                    }
+                    self.chaperons.set_listed();
+                    self.add_all();
+                }
+            }
+        }
+    }
+
+    fn gone(&self, key: &Key) {
+        if let Some(parent) = self.chaperons.remove(key) {
+            self.queue.add(parent.clone());
+            self.home.queue.add(parent);
+        }
+    }
+
+    /// Look at everything anew.
+    pub fn add_all(&self) {
+        for uid in self.chaperons.parents().into_iter().chain(self.home.pods.uids()) {
+            self.queue.add(uid);
+        }
+    }
+
+    pub(super) async fn watch_summary(&self, client: Client) {
+        let fields = format!("metadata.name={}", names::CLUSTER_SUMMARY);
+        let api = Api::<ClusterSummary>::all(client);
+        let mut changes = std::pin::pin!(follow("clustersummaries", api, Config::default().fields(&fields)));
+        while let Some(change) = changes.next().await {
+            if let Change::Put(summary) = change {
+                self.heartbeats.lock().see(heartbeat(&summary), Instant::now());
+                *self.summary.lock() = Some(summary.spec);
+                self.summary_changed.notify_one();
+            }
+        }
+    }
+}

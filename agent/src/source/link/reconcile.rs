@@ -1,0 +1,177 @@
+//! Carries out what [`decide`] says about a proxy pod and its chaperon.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::{Api, Client};
+use multicluster_api::PodChaperon;
+use multicluster_api::chaperon::chaperon_name;
+use serde_json::json;
+
+use super::Link;
+use super::call::{CallError, call};
+use crate::metrics::TargetLabel;
+use crate::queue::Outcome;
+use crate::source::chaperons::RemoteChaperon;
+use crate::source::decide::{Action, Missing, View, decide};
+use crate::source::proxy_pods::ProxyPod;
+use crate::source::status::{proxy_status, shows};
+use crate::{api_error, merge};
+
+/// How long a bound pod's chaperon may stay unseen before the target is asked for it: watches lag.
+const UNSEEN_GRACE: Duration = Duration::from_secs(1);
+
+impl Link {
+    pub(super) async fn reconcile(&self, client: &Client, uid: String) -> Outcome {
+        if !self.home.pods.is_listed() || !self.chaperons.is_listed() {
+            return Outcome::Done;
+        }
+        let (pod, chaperon) = (self.home.pods.get(&uid), self.chaperons.get(&uid));
+        let view = View {
+            node: &self.node,
+            pod: pod.as_deref(),
+            chaperon: chaperon.as_ref(),
+            seen_going: self.chaperons.was_seen_going(&uid),
+        };
+        let action = decide(view);
+        if !matches!(action, Action::Confirm(_)) {
+            self.unseen.lock().remove(&uid);
+        }
+        let result = match (action, pod, chaperon) {
+            (Action::SyncStatus, Some(pod), Some(chaperon)) => self.sync(&pod, &chaperon).await,
+            (Action::DeletePod, Some(pod), _) => self.delete_pod(&pod).await,
+            (Action::RemoveFinalizer, Some(pod), _) => self.home.remove_finalizer(&pod).await.map_err(Into::into),
+            // A target that does not answer is left alone until it does; then all is looked at anew.
+            (action, _, _) if action != Action::Nothing && !self.healthy.load(Ordering::SeqCst) => Ok(()),
+            (Action::Confirm(missing), Some(pod), _) => match self.wait_for_watch(&pod, missing) {
+                Some(left) => return Outcome::Again(left),
+                None => self.confirm(client, &pod, missing).await,
+            },
+            (Action::ConfirmOrphan, _, Some(chaperon)) => self.confirm_orphan(client, &uid, &chaperon).await,
+            (Action::DeleteChaperon, _, Some(chaperon)) => self.delete_chaperon(client, &chaperon).await,
+            _ => Ok(()),
+        };
+        match result {
+            Ok(()) => Outcome::Done,
+            Err(error) => {
+                tracing::warn!(node = self.node, pod = uid, %error, "proxy pod");
+                Outcome::Retry
+            }
+        }
+    }
+
+    /// How long to wait for the watch before a bound pod's chaperon is asked for.
+    fn wait_for_watch(&self, pod: &ProxyPod, missing: Missing) -> Option<Duration> {
+        if missing == Missing::RemoveFinalizer {
+            return None;
+        }
+        let since = *self.unseen.lock().entry(pod.uid.clone()).or_insert_with(Instant::now);
+        UNSEEN_GRACE.checked_sub(since.elapsed())
+    }
+
+    async fn confirm(&self, client: &Client, pod: &ProxyPod, missing: Missing) -> Result<(), CallError> {
+        let api = Api::<PodChaperon>::namespaced(client.clone(), &pod.namespace);
+        if let Some(found) = call(api.get_opt(&chaperon_name(&pod.name, &pod.uid))).await? {
+            // The watch will bring it again; until then this is as good.
+            if self.chaperons.put(&found, &self.node).is_some() {
+                self.queue.add(pod.uid.clone());
+                return Ok(());
+            }
+        }
+        self.unseen.lock().remove(&pod.uid);
+        match missing {
+            Missing::DeletePod => self.delete_pod(pod).await,
+            Missing::RemoveFinalizer => Ok(self.home.remove_finalizer(pod).await?),
+        }
+    }
+
+    async fn confirm_orphan(&self, client: &Client, uid: &str, chaperon: &RemoteChaperon) -> Result<(), CallError> {
+        let pods = Api::<Pod>::namespaced(self.home.client.clone(), &chaperon.key.0);
+        let pod = pods.get_opt(&chaperon.parent_name).await?;
+        if pod.is_some_and(|pod| pod.metadata.uid.as_deref() == Some(uid)) {
+            return Ok(());
+        }
+        self.delete_chaperon(client, chaperon).await
+    }
+
+    /// Delete a chaperon; the target's garbage collector takes the delegate with it, and the chaperon goes last.
+    pub(super) async fn delete_chaperon(&self, client: &Client, chaperon: &RemoteChaperon) -> Result<(), CallError> {
+        let api = Api::<PodChaperon>::namespaced(client.clone(), &chaperon.key.0);
+        let parameters = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Foreground),
+            preconditions: Some(Preconditions {
+                uid: Some(chaperon.uid.clone()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        match call(api.delete(&chaperon.key.1, &parameters)).await {
+            Err(CallError::Kube(error)) => Ok(api_error::ignore_gone(Err::<(), _>(error))?),
+            Err(error) => Err(error),
+            Ok(_) => {
+                self.home
+                    .metrics
+                    .chaperons_deleted
+                    .get_or_create(&TargetLabel {
+                        node: self.node.clone(),
+                    })
+                    .inc();
+                Ok(())
+            }
+        }
+    }
+
+    async fn delete_pod(&self, pod: &ProxyPod) -> Result<(), CallError> {
+        let note = format!("the delegate in {} is gone", self.target.read().target);
+        self.home
+            .events
+            .warning(pod_reference(pod), "DelegateGone", "Delete", note);
+        Ok(self.home.delete_pod(pod).await?)
+    }
+
+    async fn sync(&self, pod: &ProxyPod, chaperon: &RemoteChaperon) -> Result<(), CallError> {
+        // Before the delegate exists there is nothing to show.
+        let Some(delegate) = &chaperon.status.delegate else {
+            return Ok(());
+        };
+        let wanted = proxy_status(pod, &chaperon.status.pod);
+        let pods = Api::<Pod>::namespaced(self.home.client.clone(), &pod.namespace);
+        let params = PatchParams::default();
+        if !shows(pod, &wanted)
+            && let Some(patch) = merge::diff_of(&pod.status, &wanted).map_err(kube::Error::SerdeError)?
+        {
+            let patch = Patch::Merge(json!({ "metadata": { "uid": pod.uid }, "status": patch }));
+            match pods.patch_status(&pod.name, &params, &patch).await {
+                Ok(written) => {
+                    self.home.metrics.proxy_statuses.inc();
+                    self.home.pods.put(ProxyPod::from(&written));
+                }
+                Err(error) => api_error::ignore_gone(Err::<(), _>(error))?,
+            }
+        }
+        let changed: serde_json::Map<_, _> = delegate
+            .annotations
+            .iter()
+            .filter(|(key, value)| pod.annotations.get(*key) != Some(*value))
+            .map(|(key, value)| (key.clone(), json!(value)))
+            .collect();
+        if !changed.is_empty() {
+            let patch = Patch::Merge(json!({ "metadata": { "uid": pod.uid, "annotations": changed } }));
+            api_error::ignore_gone(pods.patch(&pod.name, &params, &patch).await)?;
+        }
+        Ok(())
+    }
+}
+
+fn pod_reference(pod: &ProxyPod) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("Pod".into()),
+        namespace: Some(pod.namespace.clone()),
+        name: Some(pod.name.clone()),
+        uid: Some(pod.uid.clone()),
+        ..Default::default()
+    }
+}
