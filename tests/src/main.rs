@@ -1,5 +1,7 @@
 //! The testbed's command line.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use testbed::{Binaries, demo};
 
@@ -20,8 +22,19 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match Command::parse() {
+async fn main() -> ExitCode {
+    match run(Command::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("\nerror: {}", causes.join("\n  because: "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Build => println!("{}", Binaries::ensure().await?),
         Command::Demo => demo::run().await?,
         Command::Up => demo::up().await?,

@@ -100,7 +100,7 @@ impl Screen {
     /// A heading that is no step.
     pub fn heading(&mut self, text: &str) {
         self.clear_progress();
-        println!("{}", self.paint(BOLD, text));
+        println!("\n{}", self.paint(BOLD, text));
     }
 
     /// Remove the progress line, so that something else can be printed.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use futures::future::try_join_all;
 
 use super::clusters::{self, EU, MANAGEMENT, NODES, US, WORKLOAD, virtual_node};
@@ -12,7 +12,7 @@ use super::leftovers;
 use super::placement::Placement;
 use super::screen::Screen;
 use crate::product::{Product, repository};
-use crate::{Testbed, eventually, wait};
+use crate::{Testbed, eventually, keep_logs};
 
 /// How long a step may take, on a machine that is busy otherwise.
 const STEP: Duration = Duration::from_secs(120);
@@ -31,13 +31,16 @@ pub async fn run() -> Result<()> {
     let mut screen = Screen::new();
     let told = tokio::select! {
         told = tell(&testbed, &mut screen) => told,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        _ = tokio::signal::ctrl_c() => {
+            screen.clear_progress();
+            bail!("interrupted in {}; all processes have ended", screen.current());
+        }
     };
     screen.clear_progress();
-    told.inspect_err(|_| wait::keep_logs())
+    told.inspect_err(|_| keep_logs())
         .with_context(|| format!("{} failed; logs are in {}", screen.current(), testbed.dir().display()))?;
     screen.heading(&format!(
-        "\nAll of this happened, and all of it has been checked. {} s in total.",
+        "All of this happened, and all of it has been checked. {} s in total.",
         start.elapsed().as_secs()
     ));
     screen.lines(["Play with it yourself: make up"]);

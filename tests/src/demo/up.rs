@@ -108,9 +108,9 @@ fn explain(state: &State, screen: &mut Screen) -> Result<()> {
         format!("export PATH=\"$PATH:{}\"", state.bin().display()),
     ];
     let needed = if has_kubectl() { &export[..1] } else { &export[..] };
-    screen.heading("\nPoint kubectl at them (contexts management, us-west-2, eu-west-3):");
+    screen.heading("Point kubectl at them (contexts management, us-west-2, eu-west-3):");
     screen.lines(needed.iter().map(String::as_str));
-    screen.heading("\nThen try:");
+    screen.heading("Then try:");
     let drain = format!("kubectl drain {} --ignore-daemonsets", virtual_node(US));
     let commands = [
         (
@@ -136,7 +136,7 @@ fn explain(state: &State, screen: &mut Screen) -> Result<()> {
         .unwrap_or_default();
     let lines = commands.map(|(command, why)| format!("{command:width$}  # {why}"));
     screen.lines(lines.iter().map(String::as_str));
-    screen.heading("\nCredentials last for 24 hours: after that, make down and make up.");
+    screen.heading("Credentials last for 24 hours: after that, make down and make up.");
     screen.lines([format!("Logs: {}", state.log().display()).as_str()]);
     Ok(())
 }

@@ -1,0 +1,81 @@
+# Everything that a person does here. `make` lists it.
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+CARGO ?= cargo
+TESTBED := $(CARGO) run --package multicluster-tests --bin testbed --
+PRODUCT := --bins --package multicluster-agent --package multicluster-extender --package multicluster-webhook
+
+.PHONY: help
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) \
+		| while IFS=: read -r name rest; do printf '  make %-10s %s\n' "$$name" "$${rest##*## }"; done
+
+##### to try it
+
+.PHONY: build
+build: ## Build webhook, extender and agent
+	$(CARGO) build $(PRODUCT)
+
+.PHONY: demo
+demo: build ## Show the product at work in three clusters, and check all that is shown
+	$(TESTBED) demo
+
+.PHONY: up
+up: build ## Start the same clusters in the background, to play with
+	$(TESTBED) up
+
+.PHONY: down
+down: ## End what `make up` started
+	@# Also while the code does not compile.
+	@if [ -x target/debug/testbed ]; then target/debug/testbed down; else $(TESTBED) down; fi
+
+##### to change it
+
+.PHONY: test
+test: lint drift unit e2e ## Everything that must pass: lint, drift, unit, e2e
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+.PHONY: lint
+lint: ## Check format, clippy and documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --workspace --no-deps --document-private-items
+
+.PHONY: unit
+unit: ## Run the tests that need no cluster
+	$(CARGO) test --workspace --exclude multicluster-tests
+
+.PHONY: e2e
+e2e: build programs ## Run the tests on real control planes
+	$(CARGO) test --package multicluster-tests
+
+.PHONY: bench
+bench: programs ## Measure pods per second and API writes, with optimised programs
+	$(CARGO) build --release $(PRODUCT)
+	$(CARGO) run --release --package multicluster-tests --bin bench
+
+.PHONY: programs
+programs: ## Build the control planes' programs into the cache (minutes, once per machine)
+	$(TESTBED) build
+
+.PHONY: manifests
+manifests: ## Generate manifests/crds from api
+	$(CARGO) run --package multicluster-api --bin crds -- manifests/crds
+
+.PHONY: drift
+drift: ## Check that manifests/crds are what `make manifests` generates
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(CARGO) run --package multicluster-api --bin crds -- "$$fresh"; \
+	diff --recursive --unified --exclude=kustomization.yaml manifests/crds "$$fresh" \
+		|| { echo 'manifests/crds differ from the types in api: run make manifests' >&2; exit 1; }
+
+.PHONY: deny
+deny: ## Check licences, sources and bans of dependencies, if cargo-deny is installed
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans sources; \
+	else echo 'skipped: cargo-deny is missing (cargo install --locked cargo-deny)'; fi
