@@ -13,6 +13,7 @@
 //! * [`options`]: what a user asks for by pod annotations, parsed.
 //! * [`labels`]: how label keys change on the way to a target.
 //! * [`quantity`], [`resources`]: amounts, and what a pod requests.
+//! * [`view`]: objects as far as watches need them.
 //! * [`raw`]: pods as JSON, so that fields newer than this program survive the journey.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -28,6 +29,7 @@ pub mod resources;
 pub mod source;
 pub mod summary;
 pub mod target;
+pub mod view;
 pub mod virtual_node;
 
 pub use chaperon::{DelegateRef, PodChaperon, PodChaperonSpec, PodChaperonStatus};

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::quantity::{InvalidQuantity, format_milli, format_value, milli, value};
+use crate::view::PodSpecView;
 
 /// Amounts by resource. `extended` holds everything that is not one of the four fields: GPUs, hugepages and so on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,36 +145,73 @@ impl Resources {
 
 /// What a pod requests of a node, itself (`pods: 1`) included.
 pub fn pod_requests(spec: &PodSpec) -> Result<Resources, InvalidQuantity> {
+    let init = spec.init_containers.iter().flatten();
+    requests(
+        spec.containers.iter().map(|container| requested(&container.resources)),
+        init.map(|container| (is_sidecar(&container.restart_policy), requested(&container.resources))),
+        requested(&spec.resources),
+        spec.overhead.as_ref(),
+    )
+}
+
+/// [`pod_requests`] of a pod of which only a part was read.
+pub fn view_requests(spec: &PodSpecView) -> Result<Resources, InvalidQuantity> {
+    requests(
+        spec.containers.iter().map(|container| requested(&container.resources)),
+        spec.init_containers
+            .iter()
+            .map(|c| (is_sidecar(&c.restart_policy), requested(&c.resources))),
+        requested(&spec.resources),
+        spec.overhead.as_ref(),
+    )
+}
+
+type List = BTreeMap<String, Quantity>;
+
+fn requested(resources: &Option<ResourceRequirements>) -> Option<&List> {
+    resources.as_ref()?.requests.as_ref()
+}
+
+fn is_sidecar(restart_policy: &Option<String>) -> bool {
+    restart_policy.as_deref() == Some("Always")
+}
+
+fn parse(list: Option<&List>) -> Result<Resources, InvalidQuantity> {
+    list.map_or_else(|| Ok(Resources::default()), Resources::parse)
+}
+
+fn requests<'a>(
+    containers: impl Iterator<Item = Option<&'a List>>,
+    init: impl Iterator<Item = (bool, Option<&'a List>)>,
+    pod_level: Option<&List>,
+    overhead: Option<&List>,
+) -> Result<Resources, InvalidQuantity> {
     let mut total = Resources::default();
-    for container in &spec.containers {
-        total.add(&container_requests(container)?);
+    for container in containers {
+        total.add(&parse(container)?);
     }
-    let (sidecars, peak) = init_requests(spec.init_containers.as_deref().unwrap_or_default())?;
+    let (sidecars, peak) = init_requests(init)?;
     total.add(&sidecars);
     total.max(&peak);
-    if let Some(requests) = spec
-        .resources
-        .as_ref()
-        .and_then(|resources| resources.requests.as_ref())
-    {
+    if let Some(requests) = pod_level {
         let pod_level = Resources::parse(requests)?;
         for name in requests.keys() {
             total.set(name, pod_level.get(name));
         }
     }
-    if let Some(overhead) = &spec.overhead {
-        total.add(&Resources::parse(overhead)?);
-    }
+    total.add(&parse(overhead)?);
     total.pods = 1;
     Ok(total)
 }
 
 /// The sum of the sidecars, and the most that is needed while the init containers run one after the other.
-fn init_requests(containers: &[Container]) -> Result<(Resources, Resources), InvalidQuantity> {
+fn init_requests<'a>(
+    containers: impl Iterator<Item = (bool, Option<&'a List>)>,
+) -> Result<(Resources, Resources), InvalidQuantity> {
     let (mut sidecars, mut peak) = (Resources::default(), Resources::default());
-    for container in containers {
-        let mut needed = container_requests(container)?;
-        if container.restart_policy.as_deref() == Some("Always") {
+    for (sidecar, list) in containers {
+        let mut needed = parse(list)?;
+        if sidecar {
             sidecars.add(&needed);
             needed = sidecars.clone();
         } else {
@@ -182,17 +220,6 @@ fn init_requests(containers: &[Container]) -> Result<(Resources, Resources), Inv
         peak.max(&needed);
     }
     Ok((sidecars, peak))
-}
-
-fn container_requests(container: &Container) -> Result<Resources, InvalidQuantity> {
-    match container
-        .resources
-        .as_ref()
-        .and_then(|resources| resources.requests.as_ref())
-    {
-        Some(requests) => Resources::parse(requests),
-        None => Ok(Resources::default()),
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Watches of one target, and how their events enter the index.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ahash::AHashSet;
 use futures::{Stream, StreamExt};
@@ -37,6 +37,14 @@ impl Watches {
             index,
             cluster: cluster.into(),
             readiness,
+        }
+    }
+
+    /// Returns when the target has been silent for so long that its watches may have died: a connection that a
+    /// firewall has forgotten says nothing, not even that it is closed.
+    async fn silence(&self, target: &TargetRef) {
+        while !self.index.should_reconnect(target, Instant::now()) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
@@ -136,7 +144,12 @@ impl Runner for Watches {
                 self.chaperons(target, client.clone()),
             )
         };
-        stop.run_until_cancelled(watches).await;
+        // What is known stays until the new lists are there, but a target that is silent takes no pods anyway.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = watches => {}
+            () = self.silence(target) => tracing::warn!(target_cluster = %target, "silent; connecting anew"),
+        }
     }
 
     async fn failed(&self, target: AnyTarget, error: ConnectError) {

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use kube::ResourceExt;
-use multicluster_api::{PodChaperon, PodChaperonStatus, names};
+use multicluster_api::view::ChaperonView;
+use multicluster_api::{PodChaperonStatus, names};
 use parking_lot::RwLock;
 
 use crate::follow::Key;
@@ -38,7 +39,7 @@ struct Inner {
 
 impl Chaperons {
     /// Take in a chaperon, if it came through this virtual node. Returns the UID of its proxy pod.
-    pub fn put(&self, object: &PodChaperon, virtual_node: &str) -> Option<String> {
+    pub fn put(&self, object: &ChaperonView, virtual_node: &str) -> Option<String> {
         if object.annotations().get(names::VIRTUAL_NODE).map(String::as_str) != Some(virtual_node) {
             return None;
         }

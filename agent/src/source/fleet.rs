@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, ResourceExt};
 use multicluster_api::names;
 use multicluster_api::target::AnyTarget;
+use multicluster_api::view::PodView;
 use multicluster_targets::{ConnectError, Runner};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
@@ -69,12 +70,12 @@ impl Fleet {
 
     async fn watch_pods(&self) {
         let proxy_pods = Config::default().labels(&format!("{}=true", names::HAS_FINALIZER));
-        let api = Api::<Pod>::all(self.home.client.clone());
+        let api = Api::<PodView>::all(self.home.client.clone());
         let mut changes = std::pin::pin!(follow("proxy pods", api, proxy_pods));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(pod) => {
-                    let pod = ProxyPod::from(&pod);
+                    let pod = ProxyPod::from(pod);
                     if let Some(replaced) = self.home.pods.put(pod.clone()) {
                         self.dispatch_gone(&replaced);
                     }

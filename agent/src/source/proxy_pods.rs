@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::PodStatus;
 use kube::ResourceExt;
 use multicluster_api::names;
+use multicluster_api::view::{ContainerView, PodView};
 use parking_lot::RwLock;
 
 use crate::follow::Key;
@@ -42,32 +43,24 @@ impl ProxyPod {
     }
 }
 
-impl From<&Pod> for ProxyPod {
-    fn from(pod: &Pod) -> Self {
-        let spec = pod.spec.clone().unwrap_or_default();
-        let containers = spec.containers.into_iter().map(|container| container.name);
-        let init = spec
-            .init_containers
-            .unwrap_or_default()
-            .into_iter()
-            .map(|container| container.name);
-        let ephemeral = spec
-            .ephemeral_containers
-            .unwrap_or_default()
-            .into_iter()
-            .map(|container| container.name);
+impl From<PodView> for ProxyPod {
+    fn from(pod: PodView) -> Self {
         let annotations = pod.annotations().iter().filter(|(key, _)| !names::is_ours(key));
+        let names = |containers: Vec<ContainerView>| containers.into_iter().map(|container| container.name);
         Self {
             uid: pod.uid().unwrap_or_default(),
             namespace: pod.namespace().unwrap_or_default(),
             name: pod.name_any(),
-            node_name: spec.node_name.unwrap_or_default(),
             deleting: pod.metadata.deletion_timestamp.is_some(),
             finalizers: pod.finalizers().to_vec(),
             annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
-            containers: containers.chain(init).chain(ephemeral).collect(),
-            status: pod.status.clone().unwrap_or_default(),
             resource_version: pod.resource_version().unwrap_or_default(),
+            node_name: pod.spec.node_name,
+            containers: names(pod.spec.containers)
+                .chain(names(pod.spec.init_containers))
+                .chain(names(pod.spec.ephemeral_containers))
+                .collect(),
+            status: pod.status,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use multicluster_api::{DelegateRef, PodChaperonStatus, names};
 
@@ -12,6 +12,10 @@ use super::index::{Chaperon, Delegate};
 /// How long a delegate that was deleted here stays away before the chaperon makes it anew. While the source is
 /// connected, it deletes the chaperon long before: a pod does not rise again. While it is not, no replica is lost.
 pub const REBIRTH: Duration = Duration::from_secs(60);
+
+/// How long a delegate that was just bound may take to start before its source is told that it is bound: most often
+/// one status then tells of both.
+const START: Duration = Duration::from_millis(100);
 
 /// What to do about a chaperon and its delegate.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,16 +51,47 @@ pub fn decide(chaperon: Option<&Chaperon>, delegate: Option<&Delegate>, now: Tim
             },
         },
         (Some(chaperon), None) if chaperon.deleting => Action::Nothing,
-        (Some(chaperon), Some(delegate)) => {
-            let status = status(chaperon, delegate);
-            if status == chaperon.status {
-                Action::Nothing
-            } else {
-                Action::Status(Box::new(status))
-            }
-        }
+        (Some(chaperon), Some(delegate)) => with_delegate(chaperon, delegate),
         (Some(chaperon), None) => without_delegate(chaperon, now),
     }
+}
+
+fn with_delegate(chaperon: &Chaperon, delegate: &Delegate) -> Action {
+    if chaperon.status.delegate.is_none() && !is_news(delegate) {
+        return Action::Nothing;
+    }
+    if let Some(left) = may_start(chaperon, delegate) {
+        return Action::Wait(left);
+    }
+    let status = status(chaperon, delegate);
+    if status == chaperon.status {
+        Action::Nothing
+    } else {
+        Action::Status(Box::new(status))
+    }
+}
+
+/// A delegate that merely exists is no news: its source asked for it.
+fn is_news(delegate: &Delegate) -> bool {
+    let undecided = |condition: &PodCondition| condition.type_ == "PodScheduled" && condition.status == "False";
+    let refused = delegate.status.conditions.iter().flatten().any(undecided);
+    !delegate.node_name.is_empty() || delegate.deleting || refused || is_final(&delegate.status)
+}
+
+/// How long to wait for a delegate that was just bound to start.
+fn may_start(chaperon: &Chaperon, delegate: &Delegate) -> Option<Duration> {
+    let told = chaperon
+        .status
+        .delegate
+        .as_ref()
+        .is_some_and(|known| known.node_name == delegate.node_name);
+    let waits = delegate.status.phase.as_deref() == Some("Pending") && delegate.status.container_statuses.is_none();
+    if told || !waits || delegate.deleting {
+        return None;
+    }
+    START
+        .checked_sub(delegate.bound?.elapsed())
+        .filter(|left| !left.is_zero())
 }
 
 fn without_delegate(chaperon: &Chaperon, now: Timestamp) -> Action {
@@ -197,6 +232,50 @@ mod tests {
             ..running
         };
         assert_eq!(decide(Some(&after), Some(&later), now()), Action::Nothing);
+    }
+
+    #[test]
+    fn a_delegate_that_merely_exists_is_no_news() {
+        assert_eq!(decide(Some(&chaperon()), Some(&delegate()), now()), Action::Nothing);
+        let mut refused = delegate();
+        let condition = PodCondition {
+            type_: "PodScheduled".into(),
+            status: "False".into(),
+            ..Default::default()
+        };
+        refused.status.conditions = Some(vec![condition]);
+        assert!(matches!(
+            decide(Some(&chaperon()), Some(&refused), now()),
+            Action::Status(_)
+        ));
+    }
+
+    #[test]
+    fn a_delegate_that_was_just_bound_gets_a_moment_to_start() {
+        let mut bound = Delegate {
+            node_name: "n".into(),
+            bound: Some(std::time::Instant::now()),
+            ..delegate()
+        };
+        bound.status.phase = Some("Pending".into());
+        assert!(matches!(
+            decide(Some(&chaperon()), Some(&bound), now()),
+            Action::Wait(_)
+        ));
+        bound.bound = std::time::Instant::now().checked_sub(START);
+        assert!(matches!(
+            decide(Some(&chaperon()), Some(&bound), now()),
+            Action::Status(_)
+        ));
+        let mut running = Delegate {
+            bound: Some(std::time::Instant::now()),
+            ..bound
+        };
+        running.status.phase = Some("Running".into());
+        assert!(matches!(
+            decide(Some(&chaperon()), Some(&running), now()),
+            Action::Status(_)
+        ));
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Delegates {
             match change {
                 Change::Put(object) => {
                     let key = key_of(&object);
-                    self.index.lock().put_chaperon(key.clone(), Chaperon::from(&object));
+                    self.index.lock().put_chaperon(key.clone(), Chaperon::from(object));
                     self.queue.add(key);
                 }
                 Change::Gone(key) => {
@@ -136,11 +136,24 @@ impl Delegates {
     }
 
     async fn create(&self, key: &Key) -> Result<(), kube::Error> {
-        let chaperons = Api::<PodChaperon>::namespaced(self.client.clone(), &key.0);
-        // The spec is not kept; and what was deleted in the meantime must not get a delegate.
-        let Some(chaperon) = chaperons.get_opt(&key.1).await? else {
-            return Ok(());
+        let whole = self
+            .index
+            .lock()
+            .chaperons
+            .get(key)
+            .and_then(|chaperon| chaperon.whole.clone());
+        let chaperon = match whole {
+            Some(chaperon) => chaperon,
+            // It had a delegate before.
+            None => {
+                let chaperons = Api::<PodChaperon>::namespaced(self.client.clone(), &key.0);
+                let Some(chaperon) = chaperons.get_opt(&key.1).await? else {
+                    return Ok(());
+                };
+                Arc::new(chaperon)
+            }
         };
+        // Should it be gone by now, the garbage collector removes the delegate of an owner that does not exist.
         if chaperon.metadata.deletion_timestamp.is_some() {
             return Ok(());
         }
@@ -205,7 +218,7 @@ impl Delegates {
             .await
         {
             Ok(written) => {
-                self.index.lock().put_chaperon(key.clone(), Chaperon::from(&written));
+                self.index.lock().put_chaperon(key.clone(), Chaperon::from(written));
                 Ok(())
             }
             Err(error) => api_error::ignore_gone::<()>(Err(error)),

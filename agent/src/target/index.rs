@@ -1,16 +1,19 @@
 //! What the target side keeps of chaperons and delegates, by the name that both share.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
 
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::PodStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
+use multicluster_api::view::PodView;
 use multicluster_api::{PodChaperon, PodChaperonStatus, names};
 
 /// Namespace and name.
 pub type Key = (String, String);
 
-/// What is kept of a chaperon. Its spec is read again when the delegate has to be made.
+/// What is kept of a chaperon.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chaperon {
     /// UID of the chaperon.
@@ -25,6 +28,8 @@ pub struct Chaperon {
     pub status: PodChaperonStatus,
     /// For comparing which of two versions is newer.
     pub resource_version: String,
+    /// The whole object, as long as the delegate has to be made of it.
+    pub whole: Option<Arc<PodChaperon>>,
 }
 
 /// What is kept of a delegate pod.
@@ -46,10 +51,12 @@ pub struct Delegate {
     pub annotations: BTreeMap<String, String>,
     /// The status as last read.
     pub status: PodStatus,
+    /// When it was first seen on its node.
+    pub bound: Option<Instant>,
 }
 
-impl From<&PodChaperon> for Chaperon {
-    fn from(object: &PodChaperon) -> Self {
+impl From<PodChaperon> for Chaperon {
+    fn from(object: PodChaperon) -> Self {
         let policy = object.spec.pod.get("restartPolicy").and_then(serde_json::Value::as_str);
         Self {
             uid: object.uid().unwrap_or_default(),
@@ -58,13 +65,14 @@ impl From<&PodChaperon> for Chaperon {
             annotations: object.annotations().clone(),
             status: object.status.clone().unwrap_or_default(),
             resource_version: object.resource_version().unwrap_or_default(),
+            whole: Some(Arc::new(object)),
         }
     }
 }
 
 impl Delegate {
     /// A pod that a chaperon owns; `None` for all others.
-    pub fn of(pod: &Pod) -> Option<Self> {
+    pub fn of(pod: PodView) -> Option<Self> {
         if !pod.labels().contains_key(names::PARENT_UID) {
             return None;
         }
@@ -78,13 +86,10 @@ impl Delegate {
             resource_version: pod.resource_version().unwrap_or_default(),
             deleting: pod.metadata.deletion_timestamp.is_some(),
             deletion_timestamp: pod.metadata.deletion_timestamp.clone(),
-            node_name: pod
-                .spec
-                .as_ref()
-                .and_then(|spec| spec.node_name.clone())
-                .unwrap_or_default(),
             annotations: pod.annotations().clone(),
-            status: pod.status.clone().unwrap_or_default(),
+            node_name: pod.spec.node_name,
+            status: pod.status,
+            bound: None,
         })
     }
 }
@@ -104,7 +109,10 @@ pub struct Index {
 
 impl Index {
     /// Take in a chaperon, unless a newer version of it is known: the answer to a write may come before its event.
-    pub fn put_chaperon(&mut self, key: Key, chaperon: Chaperon) {
+    pub fn put_chaperon(&mut self, key: Key, mut chaperon: Chaperon) {
+        if self.delegates.contains_key(&key) {
+            chaperon.whole = None;
+        }
         match self.chaperons.get(&key) {
             Some(known) if known.uid == chaperon.uid && newer(&known.resource_version, &chaperon.resource_version) => {}
             _ => {
@@ -114,7 +122,14 @@ impl Index {
     }
 
     /// Take in a delegate, unless a newer version of it is known.
-    pub fn put_delegate(&mut self, key: Key, delegate: Delegate) {
+    pub fn put_delegate(&mut self, key: Key, mut delegate: Delegate) {
+        if let Some(chaperon) = self.chaperons.get_mut(&key) {
+            chaperon.whole = None;
+        }
+        let known = self.delegates.get(&key).filter(|known| known.uid == delegate.uid);
+        if !delegate.node_name.is_empty() {
+            delegate.bound = known.and_then(|known| known.bound).or_else(|| Some(Instant::now()));
+        }
         match self.delegates.get(&key) {
             Some(known) if known.uid == delegate.uid && newer(&known.resource_version, &delegate.resource_version) => {}
             _ => {

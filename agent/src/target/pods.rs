@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
+use multicluster_api::view::PodView;
 
 use super::delegates::Delegates;
 use super::index::Delegate;
@@ -14,13 +14,13 @@ use crate::follow::{Change, follow, key_of};
 
 /// Follow all pods of this cluster for ever.
 pub async fn run(client: Client, delegates: Arc<Delegates>, publisher: Arc<Publisher>) {
-    let mut changes = std::pin::pin!(follow("pods", Api::<Pod>::all(client), Config::default()));
+    let mut changes = std::pin::pin!(follow("pods", Api::<PodView>::all(client), Config::default()));
     while let Some(change) = changes.next().await {
         match change {
             Change::Put(pod) => {
                 let key = key_of(&pod);
                 publisher.put_pod(&key, &pod);
-                if let Some(delegate) = Delegate::of(&pod) {
+                if let Some(delegate) = Delegate::of(pod) {
                     delegates.put_delegate(key, delegate);
                 }
             }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, ResourceExt};
 use multicluster_api::summary::SHARD_PREFIX;
+use multicluster_api::view::PodView;
 use multicluster_api::{ClusterSummary, ClusterSummaryFields, NodeSummary, names};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -58,7 +59,7 @@ impl Publisher {
     }
 
     /// A pod is new or changed.
-    pub fn put_pod(&self, key: &Key, pod: &Pod) {
+    pub fn put_pod(&self, key: &Key, pod: &PodView) {
         self.summary.lock().put_pod(key, pod);
         self.changed.notify_one();
     }

@@ -4,10 +4,11 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use multicluster_api::quantity::ResourceList;
-use multicluster_api::resources::{Resources, pod_requests};
+use multicluster_api::resources::{Resources, view_requests};
+use multicluster_api::view::PodView;
 use multicluster_api::{ClusterSummaryFields, NodeEntry, NodeSummaryFields, names};
 
 use crate::follow::Key;
@@ -71,7 +72,7 @@ impl Summary {
     }
 
     /// A pod is new or changed.
-    pub fn put_pod(&mut self, key: &Key, pod: &Pod) {
+    pub fn put_pod(&mut self, key: &Key, pod: &PodView) {
         if let Some(version) = pod.resource_version().and_then(|version| version.parse().ok()) {
             self.pods_resource_version = self.pods_resource_version.max(version);
         }
@@ -199,14 +200,13 @@ fn entry(node: &Node) -> NodeEntry {
 }
 
 /// The node that a pod takes room on, and how much. Pods that have ended take none.
-fn placed(pod: &Pod) -> Option<(String, Resources)> {
-    let spec = pod.spec.as_ref()?;
-    let node = spec.node_name.clone().filter(|node| !node.is_empty())?;
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    if matches!(phase, Some("Succeeded" | "Failed")) || pod.labels().contains_key(names::HAS_FINALIZER) {
+fn placed(pod: &PodView) -> Option<(String, Resources)> {
+    let node = pod.spec.node_name.clone();
+    let ended = matches!(pod.status.phase.as_deref(), Some("Succeeded" | "Failed"));
+    if node.is_empty() || ended || pod.labels().contains_key(names::HAS_FINALIZER) {
         return None;
     }
-    Some((node, pod_requests(spec).ok()?))
+    Some((node, view_requests(&pod.spec).ok()?))
 }
 
 fn shard_of(node: &str, shards: usize) -> usize {
@@ -231,7 +231,7 @@ mod tests {
         .unwrap()
     }
 
-    fn pod(version: u64, node: &str, phase: &str) -> Pod {
+    fn pod(version: u64, node: &str, phase: &str) -> PodView {
         serde_json::from_value(json!({
             "metadata": {"resourceVersion": version.to_string()},
             "spec": {"nodeName": node, "containers": [{"name": "c", "resources": {"requests": {"cpu": "500m"}}}]},

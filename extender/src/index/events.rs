@@ -61,6 +61,16 @@ impl Index {
         });
     }
 
+    /// Has this target been silent for so long that its watches may have died, rather than its agent?
+    pub fn should_reconnect(&self, target: &TargetRef, now: Instant) -> bool {
+        let state = self.state.read();
+        let stale_at = state
+            .targets
+            .get(target.virtual_node().as_str())
+            .and_then(|state| state.stale_at(self.policy.stale_after));
+        stale_at.is_some_and(|stale_at| now >= stale_at + self.policy.stale_after)
+    }
+
     /// A NodeSummary as it is now.
     pub fn shard(&self, target: &TargetRef, name: &str, shard: Shard) {
         self.update(target, |state| {

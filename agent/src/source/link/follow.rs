@@ -7,7 +7,8 @@ use futures::StreamExt;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
 use multicluster_api::target::AnyTarget;
-use multicluster_api::{ClusterSummary, PodChaperon, names};
+use multicluster_api::view::ChaperonView;
+use multicluster_api::{ClusterSummary, names};
 
 use super::Link;
 use super::call::heartbeat;
@@ -16,8 +17,8 @@ use crate::follow::{Change, Key, follow};
 impl Link {
     pub(super) async fn watch_chaperons(&self, target: &AnyTarget, client: Client) {
         let api = match &target.target.namespace {
-            Some(namespace) => Api::<PodChaperon>::namespaced(client, namespace),
-            None => Api::<PodChaperon>::all(client),
+            Some(namespace) => Api::<ChaperonView>::namespaced(client, namespace),
+            None => Api::<ChaperonView>::all(client),
         };
         let ours = format!("{}={}", names::PARENT_CLUSTER_NAME, self.home.cluster_name);
         let mut changes = std::pin::pin!(follow("podchaperons", api, Config::default().labels(&ours)));

@@ -8,6 +8,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPoli
 use kube::{Api, Client};
 use multicluster_api::PodChaperon;
 use multicluster_api::chaperon::chaperon_name;
+use multicluster_api::view::{ChaperonView, PodView};
 use serde_json::json;
 
 use super::Link;
@@ -72,7 +73,7 @@ impl Link {
     }
 
     async fn confirm(&self, client: &Client, pod: &ProxyPod, missing: Missing) -> Result<(), CallError> {
-        let api = Api::<PodChaperon>::namespaced(client.clone(), &pod.namespace);
+        let api = Api::<ChaperonView>::namespaced(client.clone(), &pod.namespace);
         if let Some(found) = call(api.get_opt(&chaperon_name(&pod.name, &pod.uid))).await? {
             // The watch will bring it again; until then this is as good.
             if self.chaperons.put(&found, &self.node).is_some() {
@@ -137,7 +138,7 @@ impl Link {
             return Ok(());
         };
         let wanted = proxy_status(pod, &chaperon.status.pod);
-        let pods = Api::<Pod>::namespaced(self.home.client.clone(), &pod.namespace);
+        let pods = Api::<PodView>::namespaced(self.home.client.clone(), &pod.namespace);
         let params = PatchParams::default();
         if !shows(pod, &wanted)
             && let Some(patch) = merge::diff_of(&pod.status, &wanted).map_err(kube::Error::SerdeError)?
@@ -146,7 +147,7 @@ impl Link {
             match pods.patch_status(&pod.name, &params, &patch).await {
                 Ok(written) => {
                     self.home.metrics.proxy_statuses.inc();
-                    self.home.pods.put(ProxyPod::from(&written));
+                    self.home.pods.put(ProxyPod::from(written));
                 }
                 Err(error) => api_error::ignore_gone(Err::<(), _>(error))?,
             }
