@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     pub repeat: u8,
     /// Reviews that the webhook is asked for
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 50_000)]
     pub reviews: usize,
     /// Filter requests that the extender is asked for
     #[arg(long, default_value_t = 4_000)]

@@ -14,7 +14,7 @@ use super::proc::rss_mib;
 use super::processes::{Asleep, CpuTimes};
 use super::summary::{Goal, Summary};
 use super::workload::Workload;
-use super::writes::Writes;
+use super::writes::Requests;
 use crate::product::{Product, Role};
 use crate::{Cluster, ClusterOptions, NodePool, Testbed, eventually};
 
@@ -41,8 +41,8 @@ struct Run {
     elapsed: Duration,
     binds: Durations,
     failed_binds: usize,
-    writes: Writes,
-    writes_deleting: Writes,
+    writes: Requests,
+    writes_deleting: Requests,
     cpu: CpuTimes,
 }
 
@@ -92,13 +92,13 @@ impl Bench {
             pods: self.shape.pods,
             elect: true,
         };
-        let before = Writes::now(self.clusters()).await?;
+        let before = Requests::now(self.clusters()).await?;
         let mark = Mark::now(extender)?;
         let cpu = CpuTimes::now(&self.product)?;
         let elapsed = workload.run().await?;
         let cpu = CpuTimes::now(&self.product)?.since(&cpu);
         sleep(SETTLE).await;
-        let running = Writes::now(self.clusters()).await?;
+        let running = Requests::now(self.clusters()).await?;
         let (binds, failed_binds) = mark.binds(extender)?;
         if let Some(summary) = memory {
             self.memory(summary)?;
@@ -106,7 +106,7 @@ impl Bench {
         workload.delete().await?;
         self.wait_for_delegates_to_go().await?;
         sleep(SETTLE).await;
-        let deleted = Writes::now(self.clusters()).await?;
+        let deleted = Requests::now(self.clusters()).await?;
         Ok(Run {
             elapsed,
             binds,
@@ -250,7 +250,7 @@ fn told(pods: usize, elapsed: Duration, cpu: &CpuTimes) -> String {
 }
 
 fn tell_writes(run: &Run, shape: Shape, dir: &Path, summary: &mut Summary) -> Result<()> {
-    let per_pod = |writes: &Writes| writes.total() / shape.pods as f64;
+    let per_pod = |writes: &Requests| writes.writes() / shape.pods as f64;
     let targets = shape.targets;
     summary.goal(
         &format!("writes_per_pod_{targets}_targets"),

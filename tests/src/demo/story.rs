@@ -51,7 +51,8 @@ async fn tell(testbed: &Testbed, screen: &mut Screen) -> Result<()> {
     screen.heading("One Deployment, many clusters");
     screen.lines([
         "Stock Kubernetes control planes run as processes on this machine; fake kubelets play the nodes.",
-        "What follows a $ is what you would type. kubectl talks to the cluster management if nothing else is said.",
+        "What follows a $ is what you would type; kubectl talks to the cluster management if nothing else is said.",
+        "The first two steps are done for you, with the files that docs/install.md describes.",
     ]);
     let mut story = Story {
         product: start(testbed, screen).await?,
