@@ -29,6 +29,8 @@ pub(crate) struct Loaded {
     pub(crate) not_after: i64,
 }
 
+/// HTTP/2 as TLS clients ask for it (RFC 9113).
+pub const HTTP2: &[u8] = b"h2";
 const CERT_FLAG: &str = "--tls-cert-file";
 const KEY_FLAG: &str = "--tls-private-key-file";
 const CA_FLAG: &str = "--client-ca-file";
@@ -71,7 +73,7 @@ impl Material {
                 key: args.tls_private_key_file.clone(),
                 error,
             })?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         config.ticketer = ring::Ticketer::new()?;
         Ok(Loaded {
             config: Arc::new(config),

@@ -1,4 +1,7 @@
-//! The accept loop: TCP, TLS, HTTP/1.1.
+//! The accept loop: TCP, TLS, HTTP/2 or HTTP/1.1.
+//!
+//! The API server and kube-scheduler speak HTTP/2 with a server that does: one connection carries a burst of hundreds of
+//! requests, each of which would otherwise want a connection and its handshake.
 
 use std::io;
 use std::pin::pin;
@@ -6,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,9 +20,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ServingTls;
+use crate::material::HTTP2;
 
 /// How long to wait before the next accept when the process is out of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Requests of one HTTP/2 connection at a time. A client with more opens another connection.
+const STREAMS: u32 = 250;
+/// How often a silent HTTP/2 client is asked whether it is still there, and how long it may take to say so.
+const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(15));
+/// Largest header of a request, in bytes.
+const MAX_HEADER: u32 = 16 << 10;
 
 /// What one client may take from the others.
 #[derive(Clone, Debug)]
@@ -122,29 +132,50 @@ impl Server {
         let handshake = TlsAcceptor::from(self.tls.current()).accept(stream);
         let handshake = tokio::time::timeout(self.limits.handshake, handshake);
         match self.shutdown.run_until_cancelled(handshake).await {
-            Some(Ok(Ok(stream))) => self.requests(stream).await,
+            Some(Ok(Ok(stream))) => {
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+                let finished = if http2 {
+                    self.http2(stream).await
+                } else {
+                    self.http1(stream).await
+                };
+                if let Err(error) = finished {
+                    tracing::debug!(%error, "connection ended");
+                }
+            }
             Some(Ok(Err(error))) => tracing::debug!(%error, "TLS handshake failed"),
             Some(Err(_)) => tracing::debug!("TLS handshake took too long"),
             None => {}
         }
     }
 
-    async fn requests(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> hyper::Result<()> {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.idle)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router));
         let mut connection = pin!(connection);
-        let finished = tokio::select! {
-            finished = connection.as_mut() => finished,
-            () = self.shutdown.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = finished {
-            tracing::debug!(%error, "connection ended");
+        tokio::select! {
+            finished = connection.as_mut() => return finished,
+            () = self.shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
         }
+        connection.await
+    }
+
+    async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> hyper::Result<()> {
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING.0)
+            .keep_alive_timeout(PING.1)
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(MAX_HEADER)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router));
+        let mut connection = pin!(connection);
+        tokio::select! {
+            finished = connection.as_mut() => return finished,
+            () = self.shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
     }
 }
 
@@ -207,14 +238,14 @@ mod tests {
         };
         let (mut client, stream) = tokio::io::duplex(1 << 20);
         let writes = Arc::new(AtomicUsize::new(0));
-        let serving = tokio::spawn(server.requests(Counted(stream, writes.clone())));
+        let serving = tokio::spawn(server.http1(Counted(stream, writes.clone())));
         client
             .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
             .await
             .unwrap();
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).await.unwrap();
-        serving.await.unwrap();
+        serving.await.unwrap().unwrap();
         assert!(answer.len() > 8000);
         assert_eq!(writes.load(Ordering::Relaxed), 1);
     }

@@ -13,6 +13,8 @@ use super::index::{Chaperon, Delegate};
 /// connected, it deletes the chaperon long before: a pod does not rise again. While it is not, no replica is lost.
 pub const REBIRTH: Duration = Duration::from_secs(60);
 
+/// How long the garbage collector may take to delete the delegate of a chaperon that goes.
+const COLLECTION: Duration = Duration::from_secs(2);
 /// How long a delegate that was just bound may take to start before its source is told that it is bound: most often
 /// one status then tells of both.
 const START: Duration = Duration::from_millis(100);
@@ -44,16 +46,33 @@ pub fn decide(chaperon: Option<&Chaperon>, delegate: Option<&Delegate>, now: Tim
             // Of the chaperon that had this name before: it goes first.
             Action::Wait(Duration::from_secs(1))
         }
-        (Some(chaperon), Some(delegate)) if chaperon.deleting => match delegate.deleting {
-            true => Action::Nothing,
-            false => Action::Delete {
-                uid: delegate.uid.clone(),
-            },
-        },
-        (Some(chaperon), None) if chaperon.deleting => Action::Nothing,
+        (Some(chaperon), delegate) if chaperon.deletion.is_some() => going(chaperon, delegate, now),
         (Some(chaperon), Some(delegate)) => with_delegate(chaperon, delegate),
         (Some(chaperon), None) => without_delegate(chaperon, now),
     }
+}
+
+/// The garbage collector deletes the delegate of a chaperon that goes (foreground deletion). Should it not, because it
+/// is not running or does not know chaperons yet, the agent does.
+fn going(chaperon: &Chaperon, delegate: Option<&Delegate>, now: Timestamp) -> Action {
+    let Some(delegate) = delegate.filter(|delegate| !delegate.deleting) else {
+        return Action::Nothing;
+    };
+    let since = chaperon.deletion.as_ref().map_or(now, |time| time.0);
+    match COLLECTION
+        .checked_sub(elapsed(since, now))
+        .filter(|left| !left.is_zero())
+    {
+        Some(left) => Action::Wait(left),
+        None => Action::Delete {
+            uid: delegate.uid.clone(),
+        },
+    }
+}
+
+/// Clocks may have been set back: no time has passed then.
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 fn with_delegate(chaperon: &Chaperon, delegate: &Delegate) -> Action {
@@ -114,8 +133,7 @@ fn without_delegate(chaperon: &Chaperon, now: Timestamp) -> Action {
     if !chaperon.restarts {
         return Action::Nothing;
     }
-    let away = Duration::try_from(now.duration_since(gone.0)).unwrap_or_default();
-    match REBIRTH.checked_sub(away).filter(|left| !left.is_zero()) {
+    match REBIRTH.checked_sub(elapsed(gone.0, now)).filter(|left| !left.is_zero()) {
         Some(left) => Action::Wait(left),
         None => Action::Create,
     }
@@ -194,19 +212,21 @@ mod tests {
     #[test]
     fn a_chaperon_that_goes_takes_its_delegate_along() {
         let going = Chaperon {
-            deleting: true,
+            deletion: Some(Time(now())),
             ..chaperon()
         };
+        assert_eq!(decide(Some(&going), Some(&delegate()), now()), Action::Wait(COLLECTION));
+        let later = now() + jiff::SignedDuration::from_secs(3);
         assert_eq!(
-            decide(Some(&going), Some(&delegate()), now()),
+            decide(Some(&going), Some(&delegate()), later),
             Action::Delete { uid: "d".into() }
         );
-        assert_eq!(decide(Some(&going), None, now()), Action::Nothing);
+        assert_eq!(decide(Some(&going), None, later), Action::Nothing);
         let stopping = Delegate {
             deleting: true,
             ..delegate()
         };
-        assert_eq!(decide(Some(&going), Some(&stopping), now()), Action::Nothing);
+        assert_eq!(decide(Some(&going), Some(&stopping), later), Action::Nothing);
     }
 
     #[test]

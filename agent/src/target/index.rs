@@ -18,8 +18,8 @@ pub type Key = (String, String);
 pub struct Chaperon {
     /// UID of the chaperon.
     pub uid: String,
-    /// It has a deletion timestamp.
-    pub deleting: bool,
+    /// When it was asked to go.
+    pub deletion: Option<Time>,
     /// The restart policy is Always.
     pub restarts: bool,
     /// Annotations, which are the delegate's too.
@@ -60,7 +60,7 @@ impl From<PodChaperon> for Chaperon {
         let policy = object.spec.pod.get("restartPolicy").and_then(serde_json::Value::as_str);
         Self {
             uid: object.uid().unwrap_or_default(),
-            deleting: object.metadata.deletion_timestamp.is_some(),
+            deletion: object.metadata.deletion_timestamp.clone(),
             restarts: policy.is_none_or(|policy| policy == "Always"),
             annotations: object.annotations().clone(),
             status: object.status.clone().unwrap_or_default(),
