@@ -24,6 +24,7 @@ mod cert_manager;
 mod cluster;
 mod components;
 pub mod demo;
+pub mod https;
 mod kubeconfig;
 mod nodes;
 mod objects;

@@ -3,6 +3,7 @@
 //! The agent does not hold these permissions itself: its own role lets it `bind` two ClusterRoles and no other.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -10,16 +11,17 @@ use futures::stream::select;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subject};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, Resource, ResourceExt};
-use multicluster_api::source::SourceStatus;
-use multicluster_api::virtual_node::short_hash;
 use multicluster_api::{ClusterSource, Source};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::any_source::{AnySource, Identity};
 use crate::api_error;
 use crate::events::Events;
 use crate::follow::{Change, Key, follow};
@@ -32,113 +34,6 @@ pub const SUMMARY_ROLE: &str = "multicluster-summary-viewer";
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "multicluster-agent");
 /// Pause before an error is tried again.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// A Source or ClusterSource, parsed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AnySource {
-    /// Namespace of a Source; empty for a ClusterSource.
-    pub namespace: String,
-    /// Name of the object.
-    pub name: String,
-    /// Who is meant.
-    pub identity: Result<Identity, &'static str>,
-    generation: i64,
-    owner: OwnerReference,
-    status: SourceStatus,
-}
-
-/// Who may send pods.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
-    /// A user as the API server knows it.
-    User(String),
-    /// A ServiceAccount.
-    ServiceAccount {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-    },
-}
-
-const AMBIGUOUS: &str = "write either a user name or a service account, not both and not neither";
-
-impl From<Source> for AnySource {
-    fn from(source: Source) -> Self {
-        let namespace = source.namespace().unwrap_or_default();
-        let identity = match (source.spec.user_name.clone(), source.spec.service_account_name.clone()) {
-            (Some(user), None) => Ok(Identity::User(user)),
-            (None, Some(name)) => Ok(Identity::ServiceAccount {
-                namespace: namespace.clone(),
-                name,
-            }),
-            _ => Err(AMBIGUOUS),
-        };
-        Self {
-            namespace,
-            name: source.name_any(),
-            identity,
-            generation: source.metadata.generation.unwrap_or_default(),
-            owner: source.controller_owner_ref(&()).unwrap_or_default(),
-            status: source.status.unwrap_or_default(),
-        }
-    }
-}
-
-impl From<ClusterSource> for AnySource {
-    fn from(source: ClusterSource) -> Self {
-        let identity = match (source.spec.user_name.clone(), source.spec.service_account.clone()) {
-            (Some(user), None) => Ok(Identity::User(user)),
-            (None, Some(account)) => Ok(Identity::ServiceAccount {
-                namespace: account.namespace,
-                name: account.name,
-            }),
-            _ => Err(AMBIGUOUS),
-        };
-        Self {
-            namespace: String::new(),
-            name: source.name_any(),
-            identity,
-            generation: source.metadata.generation.unwrap_or_default(),
-            owner: source.controller_owner_ref(&()).unwrap_or_default(),
-            status: source.status.unwrap_or_default(),
-        }
-    }
-}
-
-impl AnySource {
-    fn key(&self) -> Key {
-        (self.namespace.clone(), self.name.clone())
-    }
-
-    /// Name of the bindings of this source: readable, and never that of another source.
-    fn binding_name(&self) -> String {
-        let hash = short_hash(&format!("{}/{}", self.namespace, self.name), 10);
-        let mut front = match self.namespace.as_str() {
-            "" => format!("multicluster-source-{}", self.name),
-            namespace => format!("multicluster-source-{namespace}-{}", self.name),
-        };
-        front.truncate(200);
-        format!("{front}-{hash}")
-    }
-
-    fn subject(&self, identity: &Identity) -> Subject {
-        match identity {
-            Identity::User(name) => Subject {
-                api_group: Some("rbac.authorization.k8s.io".into()),
-                kind: "User".into(),
-                name: name.clone(),
-                namespace: None,
-            },
-            Identity::ServiceAccount { namespace, name } => Subject {
-                api_group: None,
-                kind: "ServiceAccount".into(),
-                name: name.clone(),
-                namespace: Some(namespace.clone()),
-            },
-        }
-    }
-}
 
 /// Follow Sources and ClusterSources until `stop`.
 pub async fn run(client: Client, events: Events, stop: CancellationToken) {
@@ -257,22 +152,13 @@ impl Grants {
     }
 
     async fn bind_namespace(&self, source: &AnySource, name: &str, subject: &Subject) -> Result<(), kube::Error> {
-        let api = Api::<RoleBinding>::namespaced(self.client.clone(), &source.namespace);
         let wanted = RoleBinding {
             metadata: binding_meta(source, name),
             role_ref: role_ref(SOURCE_ROLE),
             subjects: Some(vec![subject.clone()]),
         };
-        match api.get_opt(name).await? {
-            Some(found)
-                if found.subjects == wanted.subjects && found.owner_references() == wanted.owner_references() =>
-            {
-                return Ok(());
-            }
-            Some(_) => api_error::ignore_gone(api.delete(name, &DeleteParams::default()).await)?,
-            None => {}
-        }
-        api.create(&PostParams::default(), &wanted).await.map(drop)
+        let api = Api::<RoleBinding>::namespaced(self.client.clone(), &source.namespace);
+        ensure(api, wanted, |binding| &binding.subjects).await
     }
 
     async fn bind_cluster(
@@ -282,22 +168,13 @@ impl Grants {
         role: &str,
         subject: &Subject,
     ) -> Result<(), kube::Error> {
-        let api = Api::<ClusterRoleBinding>::all(self.client.clone());
         let wanted = ClusterRoleBinding {
             metadata: binding_meta(source, name),
             role_ref: role_ref(role),
             subjects: Some(vec![subject.clone()]),
         };
-        match api.get_opt(name).await? {
-            Some(found)
-                if found.subjects == wanted.subjects && found.owner_references() == wanted.owner_references() =>
-            {
-                return Ok(());
-            }
-            Some(_) => api_error::ignore_gone(api.delete(name, &DeleteParams::default()).await)?,
-            None => {}
-        }
-        api.create(&PostParams::default(), &wanted).await.map(drop)
+        let api = Api::<ClusterRoleBinding>::all(self.client.clone());
+        ensure(api, wanted, |binding| &binding.subjects).await
     }
 
     /// Remove the bindings of sources that are gone, also of those that went while no agent was running. The garbage
@@ -350,7 +227,7 @@ impl Grants {
         let (patch, params) = (Patch::Merge(patch), PatchParams::default());
         if !ready {
             self.events
-                .warning(self.reference(source), "NotReady", "Grant", message.into());
+                .warning(source.reference(), "NotReady", "Grant", message.into());
         }
         api_error::ignore_gone(match source.namespace.as_str() {
             "" => {
@@ -363,17 +240,24 @@ impl Grants {
             }
         })
     }
+}
 
-    fn reference(&self, source: &AnySource) -> k8s_openapi::api::core::v1::ObjectReference {
-        k8s_openapi::api::core::v1::ObjectReference {
-            api_version: Some(source.owner.api_version.clone()),
-            kind: Some(source.owner.kind.clone()),
-            name: Some(source.name.clone()),
-            namespace: Some(source.namespace.clone()).filter(|namespace| !namespace.is_empty()),
-            uid: Some(source.owner.uid.clone()),
-            ..Default::default()
+/// Make a binding, or make it anew when it says something else: its role cannot be changed.
+async fn ensure<K>(api: Api<K>, wanted: K, subjects: fn(&K) -> &Option<Vec<Subject>>) -> Result<(), kube::Error>
+where
+    K: Resource + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let name = wanted.name_any();
+    match api.get_opt(&name).await? {
+        Some(found)
+            if subjects(&found) == subjects(&wanted) && found.owner_references() == wanted.owner_references() =>
+        {
+            return Ok(());
         }
+        Some(_) => api_error::ignore_gone(api.delete(&name, &DeleteParams::default()).await)?,
+        None => {}
     }
+    api.create(&PostParams::default(), &wanted).await.map(drop)
 }
 
 fn any<K: Into<AnySource>>(change: Change<K>) -> Change<AnySource> {

@@ -9,6 +9,7 @@
 //! Source, ClusterSource ──▶ grants ──▶ ServiceAccount, RoleBinding, ClusterRoleBinding
 //! ```
 
+pub mod any_source;
 pub mod decide;
 pub mod delegates;
 pub mod grants;

@@ -7,11 +7,11 @@ use hyper::body::Bytes;
 use multicluster_api::{TargetRef, names};
 use serde_json::{Value, json};
 
-use super::http::Connection;
 use super::percentiles::Durations;
 use super::server::{Server, keep_program};
 use super::summary::{Goal, Summary};
 use crate::Testbed;
+use crate::https::Connection;
 use crate::product::Programs;
 
 const TARGETS: usize = 1_000;

@@ -11,7 +11,6 @@
 
 mod binds;
 mod filter_load;
-mod http;
 mod percentiles;
 mod proc;
 mod processes;

@@ -8,8 +8,11 @@ use anyhow::Result;
 use multicluster_certs::dev::DevCa;
 use rustls::ClientConfig;
 
-use super::http::{Connection, SERVER};
+use crate::https::Connection;
 use crate::{Process, Testbed, eventually, free_port};
+
+/// The name in the servers' certificates.
+const SERVER: &str = "localhost";
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(60);
@@ -57,7 +60,7 @@ impl Server {
 
     /// A new connection.
     pub async fn connect(&self) -> Result<Connection> {
-        Connection::open(self.port, self.client.clone()).await
+        Connection::open(self.port, SERVER, self.client.clone()).await
     }
 }
 

@@ -8,12 +8,12 @@ use hyper::body::Bytes;
 use multicluster_api::names;
 use serde_json::{Value, json};
 
-use super::http::Connection;
 use super::percentiles::Durations;
 use super::proc::cpu_time;
 use super::server::Server;
 use super::summary::{Goal, Summary};
 use crate::Testbed;
+use crate::https::Connection;
 use crate::product::Programs;
 
 const PATH: &str = "/mutate-v1-pod";
