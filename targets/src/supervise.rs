@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::join_all;
 use futures::stream::select;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -58,6 +59,7 @@ pub async fn supervise<R: Runner>(client: Client, runner: Arc<R>, stop: Cancella
         client,
         runner,
         tasks: BTreeMap::new(),
+        leaving: BTreeMap::new(),
         listed: BTreeSet::new(),
         missing: 2,
     };
@@ -67,9 +69,7 @@ pub async fn supervise<R: Runner>(client: Client, runner: Arc<R>, stop: Cancella
             Some((scope, event)) = events.next() => set.handle(scope, event).await,
         }
     }
-    for (_, task) in std::mem::take(&mut set.tasks) {
-        task.end().await;
-    }
+    join_all(std::mem::take(&mut set.tasks).into_values().map(Task::end)).await;
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -96,6 +96,8 @@ struct Set<R> {
     client: Client,
     runner: Arc<R>,
     tasks: BTreeMap<TargetRef, Task>,
+    /// Targets that went, until what they leave behind is seen to. One of the same name waits for that.
+    leaving: BTreeMap<TargetRef, JoinHandle<()>>,
     /// Targets seen since the list under way began.
     listed: BTreeSet<TargetRef>,
     /// Lists of which the first is still to come.
@@ -128,11 +130,11 @@ impl<R: Runner> Set<R> {
             Event::Init => self.listed.retain(|target| scope_of(target) != scope),
             Event::InitApply(target) => {
                 self.listed.insert(target.target.clone());
-                self.apply(target).await;
+                self.apply(target);
             }
             Event::InitDone => self.finish_list(scope).await,
-            Event::Apply(target) => self.apply(target).await,
-            Event::Delete(target) => self.remove(&target.target).await,
+            Event::Apply(target) => self.apply(target),
+            Event::Delete(target) => self.remove(&target.target),
         }
     }
 
@@ -141,7 +143,7 @@ impl<R: Runner> Set<R> {
         let known = self.tasks.keys().filter(|target| scope_of(target) == scope);
         let gone: Vec<_> = known.filter(|target| !self.listed.contains(target)).cloned().collect();
         for target in gone {
-            self.remove(&target).await;
+            self.remove(&target);
         }
         if self.missing > 0 {
             self.missing -= 1;
@@ -151,36 +153,44 @@ impl<R: Runner> Set<R> {
         }
     }
 
-    async fn apply(&mut self, target: AnyTarget) {
-        match self.tasks.get(&target.target) {
-            Some(task) if same_spec(&task.target, &target) && !task.handle.is_finished() => return,
-            // Made anew under the same name while nobody was watching: to the runner, the old one went.
-            Some(task) if task.target.uid != target.uid => self.remove(&target.target).await,
-            Some(_) => {
-                if let Some(task) = self.tasks.remove(&target.target) {
-                    task.end().await;
-                }
+    fn apply(&mut self, target: AnyTarget) {
+        let before = match self.tasks.remove(&target.target) {
+            Some(task) if same_spec(&task.target, &target) && !task.handle.is_finished() => {
+                self.tasks.insert(target.target, task);
+                return;
             }
-            None => {}
-        }
+            // Made anew under the same name while nobody was watching: to the runner, the old one went.
+            Some(task) if task.target.uid != target.uid => Some(self.retire(task)),
+            Some(task) => Some(tokio::spawn(async move { drop(task.end().await) })),
+            None => self.leaving.remove(&target.target),
+        };
         let stop = CancellationToken::new();
         let drive = drive(self.client.clone(), self.runner.clone(), target.clone(), stop.clone());
-        self.tasks.insert(
-            target.target.clone(),
-            Task {
-                target,
-                stop,
-                handle: tokio::spawn(drive),
-            },
-        );
+        let handle = tokio::spawn(async move {
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            drive.await
+        });
+        self.tasks.insert(target.target.clone(), Task { target, stop, handle });
     }
 
-    async fn remove(&mut self, target: &TargetRef) {
+    fn remove(&mut self, target: &TargetRef) {
+        self.leaving.retain(|_, leaving| !leaving.is_finished());
         if let Some(task) = self.tasks.remove(target) {
+            let leaving = self.retire(task);
+            self.leaving.insert(target.clone(), leaving);
+        }
+    }
+
+    /// End a target's work and tell the runner. Beside everything else: a target that hangs takes its time.
+    fn retire(&self, task: Task) -> JoinHandle<()> {
+        let runner = self.runner.clone();
+        tokio::spawn(async move {
             let target = task.target.clone();
             let client = task.end().await;
-            self.runner.removed(target, client).await;
-        }
+            runner.removed(target, client).await;
+        })
     }
 }
 
