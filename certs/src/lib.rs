@@ -8,7 +8,7 @@
 //!
 //! * [`ServingArgs`]: the flags.
 //! * [`ServingTls`]: the configuration that new connections get; swapped without a restart when a file changes.
-//! * [`serve`]: an accept loop that one slow or silent client cannot stop.
+//! * [`serve()`]: an accept loop that one slow or silent client cannot stop.
 //! * [`dev`]: a certificate authority for tests and for trying things by hand (feature `dev`).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

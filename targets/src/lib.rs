@@ -7,10 +7,10 @@
 //!                                                         kubeconfig ▶ Client
 //! ```
 //!
-//! * [`supervise`]: which targets there are. No restart of the process when one comes, changes or goes.
+//! * [`mod@supervise`]: which targets there are. No restart of the process when one comes, changes or goes.
 //! * [`kubeconfig`]: what a Secret says, parsed as input from outside.
 //! * [`error`]: why a target cannot be connected, in words for its owner.
-//! * [`cluster_name`]: what the source cluster is called in its targets.
+//! * [`mod@cluster_name`]: what the source cluster is called in its targets.
 //!
 //! A bad target harms itself alone: its task waits for its Secret to be mended.
 
