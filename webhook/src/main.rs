@@ -3,10 +3,6 @@
 use clap::Parser;
 use multicluster_webhook::args::Args;
 
-/// Gives back what a burst of reviews took; the C library's allocator keeps it, in an arena for each thread.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     args.log.init()?;

@@ -232,6 +232,9 @@ fn serving_env(tls: &Path, port: u16, admin_port: u16) -> Vec<(&'static str, Str
 fn webhook_env(tls: &Path, port: u16, admin_port: u16) -> Vec<(&'static str, String)> {
     let mut env = serving_env(tls, port, admin_port);
     env.push(("SHUTDOWN_DELAY_SECONDS", "0".to_owned()));
+    // As the Deployment has them.
+    env.push(("MALLOC_ARENA_MAX", "1".to_owned()));
+    env.push(("MALLOC_TRIM_THRESHOLD_", "65536".to_owned()));
     env
 }
 
