@@ -47,11 +47,6 @@ impl RawPod {
             .and_then(Value::as_str)
             .filter(|name| !name.is_empty())
     }
-
-    /// Phase, or the empty string when there is none yet.
-    pub fn phase(&self) -> &str {
-        self.status.get("phase").and_then(Value::as_str).unwrap_or_default()
-    }
 }
 
 impl kube::Resource for RawPod {

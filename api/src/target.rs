@@ -185,49 +185,62 @@ pub enum Access {
 
 const AMBIGUOUS: &str = "write either self: true or kubeconfigSecret, not both and not neither";
 
+/// Where a kubeconfig lies: what both kinds of targets say of it, in one form.
+struct Kubeconfig<'a> {
+    namespace: &'a str,
+    secret: &'a str,
+    key: &'a Option<String>,
+    context: &'a Option<String>,
+}
+
+fn access(self_target: bool, kubeconfig: Option<Kubeconfig<'_>>) -> Access {
+    match (self_target, kubeconfig) {
+        (true, None) => Access::SelfCluster,
+        (false, Some(kubeconfig)) => Access::Kubeconfig {
+            namespace: kubeconfig.namespace.to_owned(),
+            secret: kubeconfig.secret.to_owned(),
+            key: kubeconfig.key.clone().unwrap_or_else(|| DEFAULT_KUBECONFIG_KEY.into()),
+            context: kubeconfig.context.clone(),
+        },
+        _ => Access::Invalid(AMBIGUOUS),
+    }
+}
+
 impl From<&Target> for AnyTarget {
     fn from(object: &Target) -> Self {
         let namespace = object.metadata.namespace.clone().unwrap_or_default();
-        let access = match (object.spec.self_target, &object.spec.kubeconfig_secret) {
-            (true, None) => Access::SelfCluster,
-            (false, Some(secret)) => Access::Kubeconfig {
-                namespace: namespace.clone(),
-                secret: secret.name.clone(),
-                key: secret.key.clone().unwrap_or_else(|| DEFAULT_KUBECONFIG_KEY.into()),
-                context: secret.context.clone(),
-            },
-            _ => Access::Invalid(AMBIGUOUS),
-        };
+        let secret = object.spec.kubeconfig_secret.as_ref().map(|secret| Kubeconfig {
+            namespace: &namespace,
+            secret: &secret.name,
+            key: &secret.key,
+            context: &secret.context,
+        });
         Self {
-            target: TargetRef::namespaced(namespace, object.metadata.name.clone().unwrap_or_default()),
+            access: access(object.spec.self_target, secret),
             uid: object.metadata.uid.clone().unwrap_or_default(),
             generation: object.metadata.generation.unwrap_or_default(),
-            access,
             excluded_labels_regexp: object.spec.excluded_labels_regexp.clone(),
             status: object.status.clone().unwrap_or_default(),
+            target: TargetRef::namespaced(namespace, object.metadata.name.clone().unwrap_or_default()),
         }
     }
 }
 
 impl From<&ClusterTarget> for AnyTarget {
     fn from(object: &ClusterTarget) -> Self {
-        let access = match (object.spec.self_target, &object.spec.kubeconfig_secret) {
-            (true, None) => Access::SelfCluster,
-            (false, Some(secret)) => Access::Kubeconfig {
-                namespace: secret.namespace.clone(),
-                secret: secret.name.clone(),
-                key: secret.key.clone().unwrap_or_else(|| DEFAULT_KUBECONFIG_KEY.into()),
-                context: secret.context.clone(),
-            },
-            _ => Access::Invalid(AMBIGUOUS),
-        };
+        let secret = object.spec.kubeconfig_secret.as_ref().map(|secret| Kubeconfig {
+            namespace: &secret.namespace,
+            secret: &secret.name,
+            key: &secret.key,
+            context: &secret.context,
+        });
         Self {
-            target: TargetRef::cluster(object.metadata.name.clone().unwrap_or_default()),
+            access: access(object.spec.self_target, secret),
             uid: object.metadata.uid.clone().unwrap_or_default(),
             generation: object.metadata.generation.unwrap_or_default(),
-            access,
             excluded_labels_regexp: object.spec.excluded_labels_regexp.clone(),
             status: object.status.clone().unwrap_or_default(),
+            target: TargetRef::cluster(object.metadata.name.clone().unwrap_or_default()),
         }
     }
 }

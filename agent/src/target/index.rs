@@ -101,9 +101,9 @@ pub struct Index {
     pub chaperons: HashMap<Key, Chaperon>,
     /// Delegates.
     pub delegates: HashMap<Key, Delegate>,
-    /// Both lists have been read once.
+    /// All chaperons that exist are known.
     pub chaperons_listed: bool,
-    /// Both lists have been read once.
+    /// All pods that exist are known.
     pub pods_listed: bool,
 }
 

@@ -65,11 +65,6 @@ impl Link {
         })
     }
 
-    /// Name of the virtual node.
-    pub fn node(&self) -> &str {
-        &self.node
-    }
-
     /// Look at this pod.
     pub fn add(&self, uid: String) {
         self.queue.add(uid);
