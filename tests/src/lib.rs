@@ -26,6 +26,7 @@ mod components;
 pub mod demo;
 pub mod https;
 mod kubeconfig;
+mod link;
 mod nodes;
 mod objects;
 mod pki;
@@ -38,6 +39,7 @@ mod wait;
 
 pub use binaries::Binaries;
 pub use cluster::{Cluster, ClusterOptions, Component};
+pub use link::{Link, Network};
 pub use nodes::NodePool;
 pub use pki::{Authority, KeyPair};
 pub use ports::free_port;

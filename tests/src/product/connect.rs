@@ -9,7 +9,7 @@ use multicluster_api::TargetRef;
 use serde_json::json;
 
 use super::{NAMESPACE, Product};
-use crate::{Cluster, eventually};
+use crate::{Cluster, Link, eventually};
 
 /// Which pods may use a target.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,18 @@ impl Product {
     /// Let the source cluster send pods to a target cluster. Returns the name of the virtual node, which is Ready.
     pub async fn connect(&self, target: &str, scope: Scope<'_>) -> Result<String> {
         let kubeconfig = grant(&self.target(target)?.cluster, scope).await?;
-        let reference = add_target(&self.source.cluster, target, scope, &kubeconfig).await?;
+        self.add_target(target, scope, &kubeconfig).await
+    }
+
+    /// [`Product::connect`], by way of a link that a test can disturb.
+    pub async fn connect_through(&self, link: &Link, target: &str, scope: Scope<'_>) -> Result<String> {
+        let cluster = &self.target(target)?.cluster;
+        let kubeconfig = link.through(cluster, &grant(cluster, scope).await?);
+        self.add_target(target, scope, &kubeconfig).await
+    }
+
+    async fn add_target(&self, target: &str, scope: Scope<'_>, kubeconfig: &str) -> Result<String> {
+        let reference = add_target(&self.source.cluster, target, scope, kubeconfig).await?;
         let node: String = reference.virtual_node().into();
         self.wait_node_ready(&node).await?;
         Ok(node)

@@ -3,6 +3,8 @@
 //! One source and two targets serve all tests; each test has a namespace of its own. `cargo test -p multicluster-tests
 //! --test e2e NAME` runs one of them.
 #![allow(clippy::unwrap_used)]
+// Some helpers serve the other end-to-end tests.
+#![allow(dead_code)]
 
 mod bad_input;
 mod capacity;

@@ -14,8 +14,8 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use multicluster_api::{PodChaperon, names};
-use testbed::product::{Product, Role};
-use testbed::{Cluster, ClusterOptions, NodePool, Testbed, eventually};
+use testbed::product::{Product, Role, Scope};
+use testbed::{Cluster, ClusterOptions, Link, NodePool, Testbed, eventually};
 
 /// How long controllers may take for what takes them about a second.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -48,11 +48,34 @@ spec:
 pub struct World {
     /// Source and targets with the product.
     pub product: Product,
+    /// The ways to the targets, where a test wants to disturb them.
+    pub links: BTreeMap<String, Link>,
 }
 
 impl World {
     /// Start the clusters and connect them for all namespaces.
     pub async fn start(testbed: Testbed) -> Result<Self> {
+        let product = Self::unconnected(&testbed).await?;
+        product.connect_all().await?;
+        Ok(Self {
+            product,
+            links: BTreeMap::new(),
+        })
+    }
+
+    /// The same, by way of links that a test can disturb.
+    pub async fn start_linked(testbed: Testbed) -> Result<Self> {
+        let product = Self::unconnected(&testbed).await?;
+        let mut links = BTreeMap::new();
+        for (name, seat) in &product.targets {
+            let link = Link::to(&seat.cluster, 1).await?;
+            product.connect_through(&link, name, Scope::Cluster).await?;
+            links.insert(name.clone(), link);
+        }
+        Ok(Self { product, links })
+    }
+
+    async fn unconnected(testbed: &Testbed) -> Result<Product> {
         let pool = |name: &str| {
             NodePool::new(name, 5)
                 .label("topology.kubernetes.io/region", name)
@@ -74,9 +97,12 @@ impl World {
             with_stage("us", vec![pool("us")]),
             with_stage("eu", vec![pool("eu"), big]),
         ];
-        let product = Product::start(&testbed, with_stage("source", vec![own]), Role::Both, targets).await?;
-        product.connect_all().await?;
-        Ok(Self { product })
+        Product::start(testbed, with_stage("source", vec![own]), Role::Both, targets).await
+    }
+
+    /// The way to a target.
+    pub fn link(&self, target: &str) -> &Link {
+        &self.links[target]
     }
 
     /// The source cluster.
