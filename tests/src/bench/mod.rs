@@ -5,11 +5,13 @@
 //! filter ───▶ load over mTLS ▶ multicluster-extender, made-up targets   latency
 //! pods ─────▶ "single" cluster, and source + 2 targets in turn          pods a second, writes, CPU, memory
 //! writes ───▶ source + 6 targets                                        writes per pod
+//! failover ─▶ source + 2 targets, one of them hangs                     seconds until noticed, mended, cleaned up
 //! ```
 //!
 //! All load stays on loopback. See docs/benchmarks.md for what the numbers mean.
 
 mod binds;
+mod failover;
 mod filter_load;
 mod percentiles;
 mod proc;
@@ -42,7 +44,7 @@ pub struct Args {
     /// Pods of the Deployments, with 2 targets; three fifths as many with 6 targets
     #[arg(long, default_value_t = 500)]
     pub pods: usize,
-    /// How often pods are measured; the median counts
+    /// How often pods are measured (the median counts), and how often a target hangs (the slowest time counts)
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     pub repeat: u8,
     /// Reviews that the webhook is asked for
@@ -67,10 +69,12 @@ pub enum Part {
     Pods,
     /// Requests per pod with many targets.
     Writes,
+    /// A target that hangs.
+    Failover,
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Webhook, Self::Filter, Self::Pods, Self::Writes];
+    const ALL: [Self; 5] = [Self::Webhook, Self::Filter, Self::Pods, Self::Writes, Self::Failover];
 
     fn name(self) -> &'static str {
         match self {
@@ -78,6 +82,7 @@ impl Part {
             Self::Filter => "filter",
             Self::Pods => "pods",
             Self::Writes => "writes",
+            Self::Failover => "failover",
         }
     }
 }
@@ -114,6 +119,7 @@ async fn measure(part: Part, args: &Args, programs: &Programs, dir: &Path, summa
             throughput::compare(&testbed, shape, args.repeat.into(), dir, summary).await
         }
         Part::Writes => throughput::count_writes(&testbed, shape(6, 4, args.pods * 3 / 5), dir, summary).await,
+        Part::Failover => failover::measure(&testbed, args.repeat.into(), summary).await,
     }
     .with_context(|| format!("measuring {}", part.name()))
 }
