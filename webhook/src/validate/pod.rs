@@ -18,7 +18,14 @@ pub fn validate_pod(old: Option<&Object<'_>>, new: &Object<'_>) -> Verdict {
 /// The same judgement as the mutating webhook's, after all webhooks have changed the pod.
 fn created(pod: &Metadata<'_>) -> Result<(), Denial> {
     if !pod.is_elected() {
-        return Ok(());
+        return match pod.label(names::HAS_FINALIZER) {
+            None => Ok(()),
+            Some(_) => Err(Denial::invalid(format!(
+                "label {}: leave it out, it is written when a pod with annotation {} is admitted",
+                names::HAS_FINALIZER,
+                names::ELECT
+            ))),
+        };
     }
     pod.pod_options()?;
     if let Some(saved) = pod.annotation(names::SOURCE_POD_MANIFEST) {
@@ -27,8 +34,9 @@ fn created(pod: &Metadata<'_>) -> Result<(), Denial> {
     Ok(())
 }
 
-/// The saved manifest stays as it was, on any pod: if it could be changed on a pod that is no proxy pod (any more), the
-/// mark could be put back on that pod afterwards.
+/// What makes a pod a proxy pod stays as it was, on any pod. If the saved manifest could be changed on a pod that is no
+/// proxy pod (any more), the marks could be put back on that pod afterwards; and a pod that got its marks later would go to
+/// a target without the webhook's finalizer, selector and grace period.
 fn changed(old: &Metadata<'_>, new: &Metadata<'_>) -> Result<(), Denial> {
     if old.annotation(names::SOURCE_POD_MANIFEST) != new.annotation(names::SOURCE_POD_MANIFEST) {
         return Err(Denial::invalid(format!(
@@ -37,10 +45,24 @@ fn changed(old: &Metadata<'_>, new: &Metadata<'_>) -> Result<(), Denial> {
             names::SOURCE_POD_MANIFEST
         )));
     }
+    if old.is_elected() != new.is_elected() {
+        return Err(marked(format!("annotation {}", names::ELECT)));
+    }
+    if old.label(names::HAS_FINALIZER) != new.label(names::HAS_FINALIZER) {
+        return Err(marked(format!("label {}", names::HAS_FINALIZER)));
+    }
     if is_ours(new) && options(old).ne(options(new)) {
         new.pod_options()?;
     }
     Ok(())
+}
+
+fn marked(mark: String) -> Denial {
+    Denial::invalid(format!(
+        "{mark}: a pod is elected when it is created, or never; write annotation {} into the pod's template, and delete \
+         this pod to have it made anew",
+        names::ELECT
+    ))
 }
 
 fn is_ours(pod: &Metadata<'_>) -> bool {

@@ -213,6 +213,7 @@ fn pods_are_judged_at_their_creation() {
         (Pod::plain(), false),
         (Pod::plain().annotation(names::NO_PREFIX_LABEL_REGEXP, "("), false),
         (proxy.clone(), false),
+        (Pod::plain().label(names::HAS_FINALIZER, "true"), true),
         (Pod::elected().annotation(names::NO_PREFIX_LABEL_REGEXP, "("), true),
         (
             Pod::elected().annotation(names::PROXY_POD_SCHEDULING_CONSTRAINTS, "a: b"),
@@ -251,6 +252,32 @@ fn the_saved_manifest_stays() {
     }
     let deleted = changed.metadata("deletionTimestamp", json!("2026-01-01T00:00:00Z"));
     assert_eq!(judged(validate_pod, Some(&proxy.0), &deleted.0), "");
+}
+
+#[test]
+fn a_pod_is_elected_at_its_creation_or_never() {
+    let proxy = Pod::elected().mutated().1;
+    let mut unelected = proxy.clone();
+    unelected.0["metadata"]["annotations"]
+        .as_object_mut()
+        .unwrap()
+        .remove(names::ELECT);
+    let unlabelled = proxy.clone().metadata("labels", json!({}));
+    for (old, new, mark) in [
+        (&proxy, &unelected, names::ELECT),
+        (&unelected, &proxy, names::ELECT),
+        (&Pod::plain(), &Pod::elected(), names::ELECT),
+        (&proxy, &unlabelled, names::HAS_FINALIZER),
+        (&unlabelled, &proxy, names::HAS_FINALIZER),
+        (
+            &Pod::plain(),
+            &Pod::plain().label(names::HAS_FINALIZER, "true"),
+            names::HAS_FINALIZER,
+        ),
+    ] {
+        let message = judged(validate_pod, Some(&old.0), &new.0);
+        assert!(message.contains(mark), "{message:?} {new:?}");
+    }
 }
 
 #[test]
