@@ -41,6 +41,9 @@ pub const PARENT_NAMESPACE: &str = "multicluster.admiralty.io/parent-namespace";
 /// Annotation of chaperons: the virtual node through which they came. Two Targets may lead to one cluster, and each
 /// looks after its own chaperons there.
 pub const VIRTUAL_NODE: &str = "multicluster.admiralty.io/virtual-node";
+/// Annotation of chaperons: the user that made them, as the target's API server knows it. A policy in the target sees to
+/// it that the annotation is true, and that no other user touches the chaperon.
+pub const SOURCE_USER: &str = "multicluster.admiralty.io/source-user";
 /// Annotation of delegates.
 pub const IS_DELEGATE: &str = "multicluster.admiralty.io/is-delegate";
 

@@ -11,10 +11,10 @@ use multicluster_api::target::AnyTarget;
 use multicluster_api::{ClusterSummary, NodeSummary, PodChaperon, TargetRef, names};
 use multicluster_runtime::admin::Readiness;
 use multicluster_targets::watching::try_watch;
-use multicluster_targets::{ConnectError, Runner};
+use multicluster_targets::{ConnectError, Runner, identity};
 use tokio_util::sync::CancellationToken;
 
-use crate::core::attempt::Attempt;
+use crate::core::attempt::{Attempt, made_by};
 use crate::core::nodes::Shard;
 use crate::core::pod::Wanted;
 use crate::index::Index;
@@ -83,6 +83,12 @@ impl Watches {
     }
 
     async fn chaperons(&self, target: &TargetRef, client: Client) {
+        let user: Option<Arc<str>> = identity::user_name(&client).await.map(Into::into);
+        self.index.identified(target, user.clone());
+        let attempt = |chaperon: &PodChaperon| {
+            let ours = made_by(chaperon, user.as_deref());
+            Attempt::of(chaperon, target, Instant::now()).filter(|_| ours)
+        };
         let api = match &target.namespace {
             Some(namespace) => Api::<PodChaperon>::namespaced(client, namespace),
             None => Api::all(client),
@@ -94,7 +100,7 @@ impl Watches {
             match event {
                 Event::Init => listed.clear(),
                 Event::InitApply(chaperon) | Event::Apply(chaperon) => {
-                    let Some((uid, attempt)) = Attempt::of(&chaperon, target, Instant::now()) else {
+                    let Some((uid, attempt)) = attempt(&chaperon) else {
                         continue;
                     };
                     listed.insert((uid.clone(), attempt.uid.clone()));
@@ -107,7 +113,7 @@ impl Watches {
                 }
                 Event::InitDone => self.index.attempts_listed(target, &std::mem::take(&mut listed)),
                 Event::Delete(chaperon) => {
-                    let Some((uid, attempt)) = Attempt::of(&chaperon, target, Instant::now()) else {
+                    let Some((uid, attempt)) = attempt(&chaperon) else {
                         continue;
                     };
                     self.index.attempt_gone(target, &uid, &attempt.uid);

@@ -10,6 +10,7 @@
 //! * [`mod@supervise`]: which targets there are. No restart of the process when one comes, changes or goes.
 //! * [`kubeconfig`]: what a Secret says, parsed as input from outside.
 //! * [`error`]: why a target cannot be connected, in words for its owner.
+//! * [`identity`]: who the source is in a target.
 //! * [`mod@cluster_name`]: what the source cluster is called in its targets.
 //!
 //! A bad target harms itself alone: its task waits for its Secret to be mended.
@@ -18,6 +19,7 @@
 
 pub mod cluster_name;
 pub mod error;
+pub mod identity;
 pub mod kubeconfig;
 pub mod supervise;
 pub mod watching;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use kube::ResourceExt;
+use multicluster_api::chaperon::chaperon_name;
 use multicluster_api::view::ChaperonView;
 use multicluster_api::{PodChaperonStatus, names};
 use parking_lot::RwLock;
@@ -38,21 +39,22 @@ struct Inner {
 }
 
 impl Chaperons {
-    /// Take in a chaperon, if it came through this virtual node. Returns the UID of its proxy pod.
+    /// Take in a chaperon, if it came through this virtual node and has the name that follows from its proxy pod: anybody
+    /// with rights in its namespace may write labels, but only one chaperon has the name. Returns the UID of the proxy pod.
     pub fn put(&self, object: &ChaperonView, virtual_node: &str) -> Option<String> {
         if object.annotations().get(names::VIRTUAL_NODE).map(String::as_str) != Some(virtual_node) {
             return None;
         }
         let parent = object.labels().get(names::PARENT_UID)?.clone();
+        let parent_name = object.annotations().get(names::PARENT_NAME)?.clone();
         let key = (object.namespace().unwrap_or_default(), object.name_any());
+        if key.1 != chaperon_name(&parent_name, &parent) {
+            return None;
+        }
         let chaperon = RemoteChaperon {
             uid: object.uid().unwrap_or_default(),
             key: key.clone(),
-            parent_name: object
-                .annotations()
-                .get(names::PARENT_NAME)
-                .cloned()
-                .unwrap_or_default(),
+            parent_name,
             deleting: object.metadata.deletion_timestamp.is_some(),
             status: object.status.clone().unwrap_or_default(),
         };

@@ -239,7 +239,9 @@ fn unschedulable(message: &str) -> k8s_openapi::api::core::v1::PodCondition {
 /// The pod that a chaperon asks for.
 fn delegate_pod(chaperon: &PodChaperon) -> RawPod {
     let mut annotations = chaperon.annotations().clone();
+    // These two are about the chaperon.
     annotations.remove(names::VIRTUAL_NODE);
+    annotations.remove(names::SOURCE_USER);
     let owner = OwnerReference {
         block_owner_deletion: Some(true),
         ..chaperon.controller_owner_ref(&()).unwrap_or_default()

@@ -9,6 +9,7 @@ use kube::{Api, Client};
 use multicluster_api::{PodChaperon, TargetRef, names};
 
 use super::BindError;
+use crate::core::attempt::{made_by, source_user};
 
 /// Longest wait for one answer of a target's API server.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -52,7 +53,7 @@ impl Chaperons {
                 .map_err(|error| self.error(error))?;
             match existing {
                 None => {}
-                Some(other) if !same_parent(&other, chaperon) => {
+                Some(other) if !same_parent(&other, chaperon) || !made_by(&other, source_user(chaperon)) => {
                     return Err(BindError::Foreign {
                         target: self.target.clone(),
                         name: name.to_owned(),

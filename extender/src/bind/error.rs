@@ -43,7 +43,7 @@ pub enum BindError {
     #[error("the pod may still run in {0}, which is unreachable")]
     Held(TargetRef),
     /// Somebody else's chaperon has the name.
-    #[error("{target}: PodChaperon {name} exists and belongs to another pod")]
+    #[error("{target}: PodChaperon {name} exists and belongs to another pod or another user")]
     Foreign {
         /// Which target.
         target: TargetRef,

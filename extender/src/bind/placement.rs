@@ -109,7 +109,8 @@ impl Placement<'_> {
 
     async fn create(&self) -> Outcome {
         let chaperon = delegate::chaperon(self.pod, &self.binder.cluster, self.target());
-        let chaperon = chaperon.map_err(|error| BindError::Invalid(error.into()))?;
+        let mut chaperon = chaperon.map_err(|error| BindError::Invalid(error.into()))?;
+        delegate::sign(&mut chaperon, self.place.user.as_deref());
         loop {
             let (existing, going) = match self.chaperons().create(&chaperon).await? {
                 Created::Exists(existing) => (existing, false),

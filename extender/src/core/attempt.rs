@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::PodStatus;
+use multicluster_api::chaperon::chaperon_name;
 use multicluster_api::{PodChaperon, PodChaperonStatus, TargetRef, names};
 
 /// A chaperon, trimmed: 500 of them must not cost more than their names and this.
@@ -39,15 +40,20 @@ pub enum Progress {
 }
 
 impl Attempt {
-    /// From a chaperon, with the UID of the proxy pod that it stands for. `None` when it does not say that, or when it
-    /// came through another virtual node: two targets may lead to one cluster.
+    /// From a chaperon, with the UID of the proxy pod that it stands for. `None` when it does not say that, when its name
+    /// does not follow from that, or when it came through another virtual node: two targets may lead to one cluster.
     pub fn of(chaperon: &PodChaperon, target: &TargetRef, now: Instant) -> Option<(String, Self)> {
         let metadata = &chaperon.metadata;
-        let through = metadata.annotations.as_ref()?.get(names::VIRTUAL_NODE)?;
+        let annotations = metadata.annotations.as_ref()?;
+        let through = annotations.get(names::VIRTUAL_NODE)?;
         if through != target.virtual_node().as_str() {
             return None;
         }
         let parent = metadata.labels.as_ref()?.get(names::PARENT_UID)?.clone();
+        // Anybody with rights in the namespace may write labels, but only one chaperon has the name.
+        if metadata.name != Some(chaperon_name(annotations.get(names::PARENT_NAME)?, &parent)) {
+            return None;
+        }
         let attempt = Self {
             namespace: metadata.namespace.as_deref()?.into(),
             name: metadata.name.as_deref()?.into(),
@@ -65,6 +71,20 @@ impl Attempt {
     pub fn is_live(&self) -> bool {
         matches!(self.progress, Progress::Waiting | Progress::Scheduled { .. })
     }
+}
+
+/// Did this user make the chaperon? Where it or the target does not say who made it or who we are, RBAC must do.
+pub fn made_by(chaperon: &PodChaperon, user: Option<&str>) -> bool {
+    match (source_user(chaperon), user) {
+        (Some(owner), Some(user)) => owner == user,
+        _ => true,
+    }
+}
+
+/// Who made the chaperon, if it says so.
+pub fn source_user(chaperon: &PodChaperon) -> Option<&str> {
+    let annotations = chaperon.metadata.annotations.as_ref()?;
+    annotations.get(names::SOURCE_USER).map(String::as_str)
 }
 
 fn progress(status: &PodChaperonStatus) -> Progress {

@@ -77,6 +77,14 @@ pub fn chaperon(pod: &RawPod, cluster: &str, target: &TargetRef) -> Result<PodCh
     Ok(chaperon)
 }
 
+/// Say who makes the chaperon, for the policy in the target that keeps other users off it.
+pub fn sign(chaperon: &mut PodChaperon, user: Option<&str>) {
+    if let Some(user) = user {
+        let annotations = chaperon.metadata.annotations.get_or_insert_default();
+        annotations.insert(names::SOURCE_USER.into(), user.into());
+    }
+}
+
 fn labels(pod: &RawPod, cluster: &str, options: &PodOptions) -> BTreeMap<String, String> {
     let users = pod
         .metadata

@@ -1,5 +1,6 @@
 //! What watches and the supervisor tell the index.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use ahash::AHashSet;
@@ -17,6 +18,7 @@ impl Index {
     pub fn connected(&self, target: &TargetRef, client: Option<Client>) {
         self.change(target, |state| {
             state.client = client;
+            state.user = None;
             state.trouble = None;
             state.listed = Listed {
                 connected: true,
@@ -24,6 +26,11 @@ impl Index {
             };
             state.summary = None;
         });
+    }
+
+    /// The target says who we are there; known before its chaperons are listed.
+    pub fn identified(&self, target: &TargetRef, user: Option<Arc<str>>) {
+        self.change(target, |state| state.user = user);
     }
 
     /// A target cannot be connected.

@@ -21,6 +21,8 @@ pub struct Place {
     pub target: TargetRef,
     /// A client for its API server.
     pub client: Client,
+    /// Who we are there, if it says so.
+    pub user: Option<Arc<str>>,
 }
 
 /// A chaperon for the pod in some target.
@@ -103,6 +105,7 @@ impl Index {
             node: node.to_owned(),
             target: known.target.clone(),
             client,
+            user: known.user.clone(),
         })
     }
 

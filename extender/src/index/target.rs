@@ -1,5 +1,6 @@
 //! What is known of one target.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ pub struct TargetState {
     pub target: TargetRef,
     /// A client for its API server, when it is connected.
     pub client: Option<Client>,
+    /// Who we are there, if it says so.
+    pub user: Option<Arc<str>>,
     /// Why it cannot be connected, or the last error of its watches.
     pub trouble: Option<String>,
     /// Its nodes, when it publishes them.
@@ -78,6 +81,7 @@ impl TargetState {
         Self {
             target,
             client: None,
+            user: None,
             trouble: None,
             nodes: Nodes::default(),
             inflight: InFlight::default(),

@@ -7,16 +7,20 @@ use serde_json::{Value, json};
 
 use crate::core::attempt::{Attempt, Progress};
 
+fn name() -> String {
+    multicluster_api::chaperon::chaperon_name("a", "1")
+}
+
 fn progress(status: Value) -> Progress {
     let chaperon: PodChaperon = serde_json::from_value(json!({
         "apiVersion": "multicluster.admiralty.io/v1alpha1", "kind": "PodChaperon",
-        "metadata": {"name": "a-1", "namespace": "n", "uid": "c", "labels": {"multicluster.admiralty.io/parent-uid": "1"},
-            "annotations": {"multicluster.admiralty.io/virtual-node": "admiralty-eu"}},
+        "metadata": {"name": name(), "namespace": "n", "uid": "c", "labels": {"multicluster.admiralty.io/parent-uid": "1"},
+            "annotations": {"multicluster.admiralty.io/virtual-node": "admiralty-eu", "multicluster.admiralty.io/parent-name": "a"}},
         "spec": {}, "status": status,
     }))
     .unwrap();
     let (uid, attempt) = Attempt::of(&chaperon, &TargetRef::cluster("eu"), Instant::now()).unwrap();
-    assert_eq!((&*uid, &*attempt.name, &*attempt.uid), ("1", "a-1", "c"));
+    assert_eq!((&*uid, &*attempt.name, &*attempt.uid), ("1", name().as_str(), "c"));
     attempt.progress
 }
 
