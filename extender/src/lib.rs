@@ -5,6 +5,7 @@
 //!
 //!  Target, ClusterTarget, Secret ──watch──┐             ┌──watch── ClusterSummary   heartbeat, sums
 //!                                         ▼             ▼
+//!  Namespace (labelled) ──watch───────▶ │             │
 //!  kube-scheduler ──filter, prioritize──▶ Index ◀──watch── NodeSummary   labels, taints, free amounts by node
 //!        │                                ▲   ▲ │
 //!        │                        assume, │   │ └─wake──▶ Node (virtual): annotation ─▶ kube-scheduler tries again
@@ -18,7 +19,7 @@
 //!   [`core::delegate`]: what is sent to the target.
 //! * [`index`]: what is known of all targets. Watch events in, verdicts out, without waiting.
 //! * [`bind`]: the way of a pod into a target.
-//! * [`watch`], [`wake`], [`handlers`], [`run`], [`args`], [`metrics`], [`wire`]: the thin rest.
+//! * [`watch`], [`namespaces`], [`wake`], [`handlers`], [`run`], [`args`], [`metrics`], [`wire`]: the thin rest.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -28,6 +29,7 @@ pub mod core;
 pub mod handlers;
 pub mod index;
 pub mod metrics;
+pub mod namespaces;
 pub mod run;
 #[cfg(any(feature = "synthetic", test))]
 pub mod synthetic;

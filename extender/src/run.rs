@@ -17,8 +17,8 @@ use crate::bind::{Binder, Flights};
 use crate::handlers::{Extender, router};
 use crate::index::{Index, Wakes};
 use crate::metrics::Metrics;
-use crate::wake;
 use crate::watch::Watches;
+use crate::{namespaces, wake};
 
 /// How often assumed placements are looked over.
 const TICK: Duration = Duration::from_secs(1);
@@ -54,6 +54,13 @@ async fn connect(
     let client = args.cluster.client().await?;
     let cluster = cluster_name(&client, args.cluster_name.as_deref()).await?;
     tracing::info!(cluster, "serving");
+    // The webhook's judgement stands before any target's.
+    tokio::spawn(namespaces::run(
+        client.clone(),
+        index.clone(),
+        readiness.clone(),
+        stop.clone(),
+    ));
     let watches = Arc::new(Watches::new(index.clone(), &cluster, readiness));
     tokio::spawn(supervise(client.clone(), watches, stop.clone()));
     tokio::spawn(wake::run(client.clone(), wakes, stop.clone()));

@@ -16,6 +16,8 @@ use crate::index::Index;
 
 /// Nodes in a shard, as agents publish them.
 const SHARD: usize = 200;
+/// Namespace of the pods that may be asked about.
+pub const NAMESPACE: &str = "shop";
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// Name of the `number`th ClusterTarget.
@@ -26,6 +28,7 @@ pub fn target(number: usize) -> TargetRef {
 /// Put `targets` ClusterTargets with `nodes` nodes each into the index. A tenth of the nodes is full, a tenth is tainted,
 /// and each has a hostname and a zone of its target.
 pub fn fill(index: &Index, targets: usize, nodes: usize) {
+    index.namespace_served(NAMESPACE);
     for number in 0..targets {
         let target = target(number);
         index.connected(&target, None);

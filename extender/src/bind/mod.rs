@@ -127,6 +127,9 @@ impl Binder {
     }
 
     async fn place(&self, request: &BindRequest, pod: &RawPod, deadline: Instant) -> Outcome {
+        self.index
+            .admits(&request.namespace, &request.uid)
+            .map_err(|refusal| self.refused(request, refusal))?;
         let place = self.index.place(&request.node, &request.namespace, Instant::now());
         let placement = Placement {
             binder: self,

@@ -32,6 +32,9 @@ impl Index {
             };
             return candidates.iter().map(ordinary).collect();
         };
+        if self.admits_in(&state, &pod.namespace, &pod.uid).is_err() {
+            return vec![verdict::NAMESPACE_NOT_SERVED; candidates.len()];
+        }
         let holders = state.holders(&pod.uid, self.policy.stale_after, now);
         let judge = |candidate: &Candidate<'_>| self.judge(&state, pod, proxy, candidate, now);
         let mut verdicts: Vec<_> = candidates.iter().map(judge).collect();

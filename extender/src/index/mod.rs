@@ -5,6 +5,7 @@
 
 mod events;
 mod filter;
+mod namespaces;
 mod placing;
 mod preempt;
 mod prioritize;
@@ -28,6 +29,7 @@ pub use verdict::Verdict;
 
 use crate::core::failures::Failures;
 use crate::core::score::ScorePolicy;
+use namespaces::Namespaces;
 use target::TargetState;
 
 /// Most names of unknown nodes that are remembered, to be woken when they turn out to be targets.
@@ -49,6 +51,7 @@ pub struct Index {
     state: RwLock<State>,
     /// Nodes that refused pods because they were no target's, as far as was known.
     strangers: Mutex<AHashSet<String>>,
+    namespaces: Namespaces,
     failures: Failures,
     policy: Policy,
     wakes: mpsc::UnboundedSender<String>,
@@ -78,6 +81,7 @@ impl Index {
         let index = Self {
             state: RwLock::default(),
             strangers: Mutex::default(),
+            namespaces: Namespaces::default(),
             failures: Failures::new(policy.failure_ttl),
             policy,
             wakes,

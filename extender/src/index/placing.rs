@@ -47,6 +47,9 @@ pub enum Refusal {
     /// A Target of another namespace.
     #[error("target serves another namespace")]
     OtherNamespace,
+    /// A namespace without the label: the webhook cannot have seen the pod.
+    #[error("{}", verdict::NOT_SERVED)]
+    NamespaceNotServed,
     /// Not now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -28,6 +28,12 @@ pub(super) const STRANGER: Verdict =
 /// For a Target of another namespace.
 pub(super) const OTHER_NAMESPACE: Verdict = Verdict::Unresolvable(Cow::Borrowed("target serves another namespace"));
 
+/// For a proxy pod of a namespace without the label.
+pub(super) const NAMESPACE_NOT_SERVED: Verdict = Verdict::Unresolvable(Cow::Borrowed(NOT_SERVED));
+/// Why it is refused. The label's key and value are those in `names`.
+pub(super) const NOT_SERVED: &str =
+    "the webhook does not serve the pod's namespace; label it multicluster-scheduler=enabled";
+
 impl From<Unavailable> for Verdict {
     fn from(reason: Unavailable) -> Self {
         Self::Unresolvable(reason.to_string().into())

@@ -1,6 +1,7 @@
 //! What the index answers, given watch events.
 
 mod filter;
+mod namespaces;
 mod placing;
 mod wake;
 
@@ -20,12 +21,18 @@ use crate::core::score::ScorePolicy;
 
 pub(crate) const STALE_AFTER: Duration = Duration::from_secs(8);
 
+pub(crate) const POLICY: Policy = Policy {
+    stale_after: STALE_AFTER,
+    failure_ttl: Duration::from_secs(60),
+    score: ScorePolicy::Spread,
+};
+
+/// Without targets; the webhook serves the namespaces that the tests use.
 pub(crate) fn index() -> (Index, Wakes) {
-    Index::new(Policy {
-        stale_after: STALE_AFTER,
-        failure_ttl: Duration::from_secs(60),
-        score: ScorePolicy::Spread,
-    })
+    let (index, wakes) = Index::new(POLICY);
+    // Those of the pods here.
+    ["default", "prod"].iter().for_each(|name| index.namespace_served(name));
+    (index, wakes)
 }
 
 pub(crate) fn summary(beat: i64, publishes_nodes: bool) -> ClusterSummary {

@@ -9,7 +9,7 @@ fn eu() -> TargetRef {
     TargetRef::cluster("eu")
 }
 
-fn woken(wakes: &mut Wakes) -> Vec<String> {
+pub fn woken(wakes: &mut Wakes) -> Vec<String> {
     std::iter::from_fn(|| wakes.try_recv().ok()).collect()
 }
 
