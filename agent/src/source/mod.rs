@@ -13,6 +13,7 @@
 //! * [`status`]: the status of a proxy pod, from that of its delegate. Pure.
 //! * [`health`]: whether a target is well. Pure.
 //! * [`virtual_node`]: what the node looks like. Pure.
+//! * [`strays`]: pods on virtual nodes that are no proxy pods.
 //! * [`link`]: the work for one target. [`fleet`]: for all of them.
 
 pub mod chaperons;
@@ -23,5 +24,6 @@ pub mod keep_node;
 pub mod link;
 pub mod proxy_pods;
 pub mod status;
+pub mod strays;
 pub mod target_status;
 pub mod virtual_node;

@@ -7,7 +7,7 @@ mod reconcile;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures::StreamExt;
@@ -23,6 +23,7 @@ use super::chaperons::Chaperons;
 use super::health::{Health, Heartbeats};
 use super::keep_node::NodeKeeper;
 use super::proxy_pods::ProxyPod;
+use super::strays::Strays;
 use crate::home::Home;
 use crate::queue::Queue;
 
@@ -43,6 +44,9 @@ pub struct Link {
     summary_changed: Notify,
     healthy: AtomicBool,
     unseen: Mutex<HashMap<String, Instant>>,
+    strays: Arc<Strays>,
+    /// It was told that the target does not let us delete.
+    told_forbidden: AtomicBool,
 }
 
 impl Link {
@@ -61,6 +65,8 @@ impl Link {
             summary_changed: Notify::new(),
             healthy: AtomicBool::new(true),
             unseen: Mutex::default(),
+            strays: Arc::default(),
+            told_forbidden: AtomicBool::new(false),
             home,
         })
     }
@@ -74,6 +80,7 @@ impl Link {
     pub async fn run(self: &Arc<Self>, target: AnyTarget, client: Client, stop: CancellationToken) {
         *self.target.write() = target.clone();
         *self.heartbeats.lock() = Heartbeats::new(Instant::now());
+        self.told_forbidden.store(false, Ordering::SeqCst);
         let this = self.clone();
         let worker = client.clone();
         let work = move |uid: String| {
@@ -86,6 +93,7 @@ impl Link {
             () = self.watch_summary(client.clone()) => {}
             () = self.keep_node(&client) => {}
             () = self.renew_lease() => {}
+            () = self.strays.clone().run(self.home.clone(), &self.node, stop) => {}
         }
     }
 

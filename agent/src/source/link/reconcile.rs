@@ -19,6 +19,7 @@ use crate::source::chaperons::RemoteChaperon;
 use crate::source::decide::{Action, Missing, View, decide};
 use crate::source::proxy_pods::ProxyPod;
 use crate::source::status::{proxy_status, shows};
+use crate::source::target_status::reference;
 use crate::{api_error, merge};
 
 /// How long a bound pod's chaperon may stay unseen before the target is asked for it: watches lag.
@@ -109,6 +110,10 @@ impl Link {
             ..Default::default()
         };
         match call(api.delete(&chaperon.key.1, &parameters)).await {
+            Err(CallError::Kube(error)) if api_error::is_denied(&error) => {
+                self.tell_forbidden(&error);
+                Err(error.into())
+            }
             Err(CallError::Kube(error)) => Ok(api_error::ignore_gone(Err::<(), _>(error))?),
             Err(error) => Err(error),
             Ok(_) => {
@@ -121,6 +126,16 @@ impl Link {
                     .inc();
                 Ok(())
             }
+        }
+    }
+
+    /// Once a connection: what stays behind is tried again and again, and each time for the same reason.
+    fn tell_forbidden(&self, error: &kube::Error) {
+        if !self.told_forbidden.swap(true, Ordering::SeqCst) {
+            let note = format!("cannot delete what it runs for this cluster: {error}");
+            self.home
+                .events
+                .warning(reference(&self.target.read()), "DeletionForbidden", "Delete", note);
         }
     }
 
