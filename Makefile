@@ -32,6 +32,21 @@ down: ## End what `make up` started
 	@# Also while the code does not compile.
 	@if [ -x target/debug/testbed ]; then target/debug/testbed down; else $(TESTBED) down; fi
 
+##### to remove it
+
+KUBECONFIG ?= $(HOME)/.kube/config
+OVERLAY ?= both
+KUBECTL ?= kubectl
+UNINSTALL := target/debug/multicluster-agent uninstall --kubeconfig $(KUBECONFIG) $(if $(CONTEXT),--context $(CONTEXT))
+
+.PHONY: uninstall
+uninstall: ## Remove the product from a cluster: KUBECONFIG=FILE CONTEXT=NAME OVERLAY=source|target|both
+	$(CARGO) build --package multicluster-agent
+	$(UNINSTALL)
+	$(KUBECTL) --kubeconfig $(KUBECONFIG) $(if $(CONTEXT),--context $(CONTEXT)) \
+		delete --ignore-not-found -k manifests/overlays/$(OVERLAY)
+	$(UNINSTALL) --check
+
 ##### to change it
 
 .PHONY: test

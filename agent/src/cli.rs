@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use multicluster_runtime::admin::AdminArgs;
 use multicluster_runtime::cluster::ClusterArgs;
 use multicluster_runtime::log::LogArgs;
+
+use crate::uninstall::command::UninstallArgs;
 
 /// Keeps virtual nodes, delegate pods, their statuses and the summaries of clusters in step
 #[derive(Parser, Debug)]
@@ -32,6 +34,16 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogArgs,
+    #[command(subcommand)]
+    #[allow(missing_docs)]
+    pub command: Option<Command>,
+}
+
+/// What to do instead of being the agent.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    #[allow(missing_docs)]
+    Uninstall(UninstallArgs),
 }
 
 /// What a cluster is.

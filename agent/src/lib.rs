@@ -19,3 +19,4 @@ pub mod queue;
 pub mod run;
 pub mod source;
 pub mod target;
+pub mod uninstall;

@@ -18,6 +18,7 @@ use crate::source::proxy_pods::ProxyPods;
 use crate::target::delegates::Delegates;
 use crate::target::publish::Publisher;
 use crate::target::{grants, pods};
+use crate::uninstall::at_exit::Leaving;
 
 /// Run the agent until it is told to stop.
 pub async fn run(args: Args) -> anyhow::Result<()> {
@@ -30,6 +31,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let readiness = Readiness::default();
     let events = Events::new(client.clone());
     let mut tasks = JoinSet::new();
+    let mut source = None;
 
     if args.is(Role::Target) {
         let delegates = Delegates::new(client.clone(), events.clone(), metrics.clone());
@@ -54,9 +56,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             queue: Queue::default(),
         });
         let ready = readiness.clone();
-        let fleet = Fleet::new(home, move || ready.set("targets", true));
+        let fleet = Fleet::new(home.clone(), move || ready.set("targets", true));
         tasks.spawn(fleet.clone().run(stop.clone()));
-        tasks.spawn(supervise(client, fleet, stop.clone()));
+        tasks.spawn(supervise(client.clone(), fleet.clone(), stop.clone()));
+        source = Some((home, fleet));
     }
     admin::serve(&args.admin, registry, readiness, stop.clone()).await?;
     while let Some(task) = tasks.join_next().await {
@@ -64,5 +67,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         // No part ends before it is told to: one that does takes the process with it, and a new one starts clean.
         anyhow::ensure!(stop.is_cancelled(), "a part of the agent ended by itself");
     }
-    Ok(())
+    let (cluster_name, targets) = match source {
+        Some((home, fleet)) => (home.cluster_name.clone(), fleet.reached()),
+        None => Default::default(),
+    };
+    Leaving {
+        client,
+        roles: args.roles,
+        cluster_name,
+        targets,
+    }
+    .clean_up()
+    .await
 }

@@ -30,6 +30,9 @@ pub const HAS_FINALIZER: &str = "multicluster.admiralty.io/has-finalizer";
 /// Finalizer of proxy pods: the delegate is known to be gone before the proxy pod goes.
 pub const FINALIZER: &str = "multicluster.admiralty.io/multiclusterForegroundDeletion";
 
+/// Finalizer of the objects in the manifests that give the agent its rights: they stay until it has cleaned up.
+pub const UNINSTALL: &str = "multicluster.admiralty.io/uninstall";
+
 /// Label of chaperons and delegates: UID of the proxy pod.
 pub const PARENT_UID: &str = "multicluster.admiralty.io/parent-uid";
 /// Label of chaperons and delegates: which source cluster the proxy pod lives in.
@@ -75,6 +78,13 @@ pub const API_SERVER_DEFAULT_TOLERATION_SECONDS: i64 = 300;
 pub const PROXY_SCHEDULER: &str = "admiralty-proxy";
 /// Name of the only [`crate::ClusterSummary`] of a cluster.
 pub const CLUSTER_SUMMARY: &str = "singleton";
+
+/// Namespace of all that is installed.
+pub const INSTALL_NAMESPACE: &str = "multicluster-scheduler";
+/// Label of all that the manifests install.
+pub const PART_OF: &str = "app.kubernetes.io/part-of";
+/// Value of [`PART_OF`].
+pub const PART_OF_VALUE: &str = "multicluster-scheduler";
 
 /// Is this label or annotation key one of ours?
 pub fn is_ours(key: &str) -> bool {

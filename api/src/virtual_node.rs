@@ -6,6 +6,8 @@ use sha2::{Digest, Sha256};
 
 use crate::names;
 
+/// What the names of virtual nodes begin with.
+pub const NODE_PREFIX: &str = "admiralty-";
 /// Longest name of a Kubernetes object, RFC 1123 subdomain.
 const MAX_NAME: usize = 253;
 /// Hex digits of the hash that keeps cut or ambiguous names apart.

@@ -69,7 +69,9 @@ pub async fn supervise<R: Runner>(client: Client, runner: Arc<R>, stop: Cancella
             Some((scope, event)) = events.next() => set.handle(scope, event).await,
         }
     }
-    join_all(std::mem::take(&mut set.tasks).into_values().map(Task::end)).await;
+    let tasks = join_all(std::mem::take(&mut set.tasks).into_values().map(Task::end));
+    // Targets that went just now have work left in their clusters, and each has its own limit.
+    futures::future::join(tasks, join_all(std::mem::take(&mut set.leaving).into_values())).await;
 }
 
 #[derive(Clone, Copy, PartialEq)]

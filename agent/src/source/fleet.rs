@@ -12,6 +12,7 @@ use kube::{Api, Client, ResourceExt};
 use multicluster_api::names;
 use multicluster_api::target::AnyTarget;
 use multicluster_api::view::PodView;
+use multicluster_api::virtual_node::NODE_PREFIX;
 use multicluster_targets::{ConnectError, Runner};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
@@ -22,11 +23,10 @@ use super::proxy_pods::ProxyPod;
 use crate::follow::{Change, follow};
 use crate::home::Home;
 use crate::queue::Outcome;
+use crate::uninstall::cleaner::Reached;
 
 /// Proxy pods without a target that are worked on at a time.
 const CONCURRENCY: usize = 8;
-/// What names of virtual nodes begin with.
-const NODE_PREFIX: &str = "admiralty-";
 
 /// All targets.
 pub struct Fleet {
@@ -47,6 +47,11 @@ impl Fleet {
             synced: AtomicBool::new(false),
             on_synced: Box::new(on_synced),
         })
+    }
+
+    /// All targets that were ever connected, with their last connections.
+    pub fn reached(&self) -> Vec<Reached> {
+        self.links.read().values().filter_map(|link| link.reached()).collect()
     }
 
     fn link(&self, target: &AnyTarget) -> Arc<Link> {
@@ -199,9 +204,11 @@ impl Runner for Fleet {
 
     async fn removed(&self, target: AnyTarget, client: Option<Client>) {
         let node = target.target.virtual_node();
-        let link = self.links.write().remove(node.as_str());
+        let link = self.links.read().get(node.as_str()).cloned();
         if let Some(link) = link {
+            // Its pods count as homeless, and lose their finalizer, only after their delegates had time to go.
             link.remove(client).await;
+            self.links.write().remove(node.as_str());
         }
         self.add_all();
     }

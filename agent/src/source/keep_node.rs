@@ -20,7 +20,7 @@ use crate::events::Events;
 use crate::metrics::{Metrics, TargetLabel};
 
 /// Namespace of the node Leases (KEP-589).
-const LEASE_NAMESPACE: &str = "kube-node-lease";
+pub const LEASE_NAMESPACE: &str = "kube-node-lease";
 /// As the kubelet's default.
 const LEASE_DURATION_SECONDS: i32 = 40;
 /// How often the Lease is renewed, as the kubelet does.

@@ -14,6 +14,7 @@
 //! * [`health`]: whether a target is well. Pure.
 //! * [`virtual_node`]: what the node looks like. Pure.
 //! * [`strays`]: pods on virtual nodes that are no proxy pods.
+//! * [`mod@withdraw`]: takes back what this cluster has in a target.
 //! * [`link`]: the work for one target. [`fleet`]: for all of them.
 
 pub mod chaperons;
@@ -27,3 +28,4 @@ pub mod status;
 pub mod strays;
 pub mod target_status;
 pub mod virtual_node;
+pub mod withdraw;

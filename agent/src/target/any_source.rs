@@ -8,6 +8,7 @@ use multicluster_api::source::SourceStatus;
 use multicluster_api::virtual_node::short_hash;
 use multicluster_api::{ClusterSource, Source};
 
+use super::grants::BINDING_PREFIX;
 use crate::follow::Key;
 
 /// A Source or ClusterSource, parsed.
@@ -96,8 +97,8 @@ impl AnySource {
     pub fn binding_name(&self) -> String {
         let hash = short_hash(&format!("{}/{}", self.namespace, self.name), 10);
         let mut front = match self.namespace.as_str() {
-            "" => format!("multicluster-source-{}", self.name),
-            namespace => format!("multicluster-source-{namespace}-{}", self.name),
+            "" => format!("{BINDING_PREFIX}{}", self.name),
+            namespace => format!("{BINDING_PREFIX}{namespace}-{}", self.name),
         };
         front.truncate(200);
         format!("{front}-{hash}")

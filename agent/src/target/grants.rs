@@ -30,8 +30,10 @@ use crate::follow::{Change, Key, follow};
 pub const SOURCE_ROLE: &str = "multicluster-source";
 /// ClusterRole: reading the summaries.
 pub const SUMMARY_ROLE: &str = "multicluster-summary-viewer";
+/// What the names of the bindings begin with.
+pub const BINDING_PREFIX: &str = "multicluster-source-";
 /// Label of the bindings that this module makes.
-const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "multicluster-agent");
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "multicluster-agent");
 /// Pause before an error is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 

@@ -1,6 +1,6 @@
 //! The work for one target: its chaperons are followed, and what [`super::decide`] says is carried out.
 
-mod call;
+pub mod call;
 mod follow;
 mod node;
 mod reconcile;
@@ -8,9 +8,8 @@ mod reconcile;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use kube::Client;
 use multicluster_api::ClusterSummaryFields;
 use multicluster_api::target::AnyTarget;
@@ -18,17 +17,21 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::call::CALL_TIMEOUT;
 use super::chaperons::Chaperons;
 use super::health::{Health, Heartbeats};
 use super::keep_node::NodeKeeper;
 use super::proxy_pods::ProxyPod;
 use super::strays::Strays;
+use super::withdraw::withdraw;
 use crate::home::Home;
+use crate::metrics::TargetLabel;
 use crate::queue::Queue;
+use crate::uninstall::cleaner::Reached;
 
 /// Pods of one target that are worked on at a time.
 const CONCURRENCY: usize = 32;
+/// How long a target that was removed may take to give back what is ours.
+const WITHDRAWAL: Duration = Duration::from_secs(10);
 
 /// One target, for as long as its Target object exists; connections come and go.
 pub struct Link {
@@ -47,6 +50,8 @@ pub struct Link {
     strays: Arc<Strays>,
     /// It was told that the target does not let us delete.
     told_forbidden: AtomicBool,
+    /// The last connection.
+    client: Mutex<Option<Client>>,
 }
 
 impl Link {
@@ -67,6 +72,7 @@ impl Link {
             unseen: Mutex::default(),
             strays: Arc::default(),
             told_forbidden: AtomicBool::new(false),
+            client: Mutex::default(),
             home,
         })
     }
@@ -81,6 +87,7 @@ impl Link {
         *self.target.write() = target.clone();
         *self.heartbeats.lock() = Heartbeats::new(Instant::now());
         self.told_forbidden.store(false, Ordering::SeqCst);
+        *self.client.lock() = Some(client.clone());
         let this = self.clone();
         let worker = client.clone();
         let work = move |uid: String| {
@@ -106,32 +113,38 @@ impl Link {
         }
     }
 
+    /// The target with the last connection to it, if there was one.
+    pub fn reached(&self) -> Option<Reached> {
+        let client = self.client.lock().clone()?;
+        let target = self.target.read().target.clone();
+        Some(Reached { target, client })
+    }
+
     /// Does a change of this pod concern this target?
     pub fn concerns(&self, pod: &ProxyPod) -> bool {
         pod.node_name == self.node || self.chaperons.get(&pod.uid).is_some()
     }
 
+    fn count_deleted(&self, chaperons: u64) {
+        let label = TargetLabel {
+            node: self.node.clone(),
+        };
+        self.home
+            .metrics
+            .chaperons_deleted
+            .get_or_create(&label)
+            .inc_by(chaperons);
+    }
+
     /// The Target is gone: what it had there should go too, as far as the cluster can still be reached.
     pub async fn remove(&self, client: Option<Client>) {
         if let Some(client) = client {
-            let all = self
-                .chaperons
-                .parents()
-                .into_iter()
-                .filter_map(|parent| self.chaperons.get(&parent));
-            let deletions = futures::stream::iter(all.map(|chaperon| {
-                let client = client.clone();
-                async move { self.delete_chaperon(&client, &chaperon).await }
-            }));
-            let failed = deletions
-                .buffer_unordered(CONCURRENCY)
-                .filter(|result| std::future::ready(result.is_err()));
-            match tokio::time::timeout(CALL_TIMEOUT * 2, failed.count()).await {
-                Ok(0) => {}
-                _ => tracing::warn!(
-                    node = self.node,
-                    "the target was removed, and some of its pods could not be deleted"
-                ),
+            let target = self.target.read().target.clone();
+            match withdraw(&client, &target, &self.home.cluster_name, WITHDRAWAL).await {
+                Ok(deleted) => self.count_deleted(deleted as u64),
+                Err(error) => {
+                    tracing::warn!(node = self.node, %error, "the target was removed; pods may be left there")
+                }
             }
         }
         if let Err(error) = self.keeper.remove().await {

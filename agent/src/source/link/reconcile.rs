@@ -13,7 +13,6 @@ use serde_json::json;
 
 use super::Link;
 use super::call::{CallError, call};
-use crate::metrics::TargetLabel;
 use crate::queue::Outcome;
 use crate::source::chaperons::RemoteChaperon;
 use crate::source::decide::{Action, Missing, View, decide};
@@ -117,13 +116,7 @@ impl Link {
             Err(CallError::Kube(error)) => Ok(api_error::ignore_gone(Err::<(), _>(error))?),
             Err(error) => Err(error),
             Ok(_) => {
-                self.home
-                    .metrics
-                    .chaperons_deleted
-                    .get_or_create(&TargetLabel {
-                        node: self.node.clone(),
-                    })
-                    .inc();
+                self.count_deleted(1);
                 Ok(())
             }
         }

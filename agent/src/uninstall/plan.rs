@@ -1,0 +1,133 @@
+//! Which objects belong to this system, so that nothing else is touched. Pure.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use multicluster_api::names;
+use multicluster_api::view::PodView;
+use multicluster_api::virtual_node::{self, NODE_PREFIX};
+
+use crate::target::grants;
+
+/// The finalizers that stay when `finalizer` is taken off, or `None` when it is not there.
+pub fn without(metadata: &ObjectMeta, finalizer: &str) -> Option<Vec<String>> {
+    let finalizers = metadata.finalizers.as_deref().unwrap_or_default();
+    let left: Vec<_> = finalizers.iter().filter(|other| *other != finalizer).cloned().collect();
+    (left.len() < finalizers.len()).then_some(left)
+}
+
+/// Does our finalizer hold this pod?
+pub fn is_held(metadata: &ObjectMeta) -> bool {
+    without(metadata, names::FINALIZER).is_some()
+}
+
+/// A pod that is bound to a virtual node: without the delegate it stands for nothing.
+pub fn is_bound(pod: &PodView) -> bool {
+    is_held(&pod.metadata) && pod.spec.node_name.starts_with(NODE_PREFIX)
+}
+
+/// A virtual node.
+pub fn is_virtual_node(metadata: &ObjectMeta) -> bool {
+    name(metadata).starts_with(NODE_PREFIX) && metadata.labels.as_ref().is_some_and(virtual_node::is_virtual_node)
+}
+
+/// The Lease of a virtual node, also when that is gone.
+pub fn is_node_lease(metadata: &ObjectMeta) -> bool {
+    name(metadata).starts_with(NODE_PREFIX) && has_owner(metadata, "v1", "Node")
+}
+
+/// A pod that a chaperon owns, or owned.
+pub fn is_delegate(metadata: &ObjectMeta) -> bool {
+    let api_version = format!("{}/{}", names::GROUP, names::VERSION);
+    label(metadata, names::PARENT_UID).is_some() && has_owner(metadata, &api_version, "PodChaperon")
+}
+
+/// A binding that the agent made for a Source.
+pub fn is_source_binding(metadata: &ObjectMeta) -> bool {
+    label(metadata, grants::MANAGED_BY.0) == Some(grants::MANAGED_BY.1)
+        && name(metadata).starts_with(grants::BINDING_PREFIX)
+}
+
+/// Something that the manifests install.
+pub fn is_installed(metadata: &ObjectMeta) -> bool {
+    label(metadata, names::PART_OF) == Some(names::PART_OF_VALUE)
+}
+
+fn name(metadata: &ObjectMeta) -> &str {
+    metadata.name.as_deref().unwrap_or_default()
+}
+
+fn label<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    metadata.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+fn has_owner(metadata: &ObjectMeta, api_version: &str, kind: &str) -> bool {
+    let mut owners = metadata.owner_references.iter().flatten();
+    owners.any(|owner| owner.api_version == api_version && owner.kind == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn meta(value: Value) -> ObjectMeta {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn other_finalizers_stay() {
+        let pod = meta(json!({ "finalizers": ["a/b", names::FINALIZER, "c/d"] }));
+        assert_eq!(without(&pod, names::FINALIZER).unwrap(), ["a/b", "c/d"]);
+        assert!(!is_held(&meta(json!({ "finalizers": ["a/b"] }))) && !is_held(&meta(json!({}))));
+    }
+
+    #[test]
+    fn only_held_pods_on_virtual_nodes_are_bound() {
+        for (node, finalizers, expected) in [
+            ("admiralty-eu", json!([names::FINALIZER]), true),
+            ("admiralty-eu", json!([]), false),
+            ("worker-1", json!([names::FINALIZER]), false),
+            ("", json!([names::FINALIZER]), false),
+        ] {
+            let pod = json!({ "metadata": { "finalizers": finalizers }, "spec": { "nodeName": node } });
+            assert_eq!(is_bound(&serde_json::from_value(pod).unwrap()), expected, "{node}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_ours_is_left_alone() {
+        let provider = json!({ names::PROVIDER: names::PROVIDER_VALUE });
+        assert!(is_virtual_node(&meta(
+            json!({ "name": "admiralty-eu", "labels": provider })
+        )));
+        for other in [
+            json!({ "name": "admiralty-eu" }),
+            json!({ "name": "worker", "labels": provider }),
+            json!({ "name": "admiralty-eu", "labels": { names::PROVIDER: "azure" } }),
+        ] {
+            assert!(!is_virtual_node(&meta(other.clone())), "{other}");
+        }
+        let owner = |api: &str, kind: &str| json!([{ "apiVersion": api, "kind": kind, "name": "n", "uid": "u" }]);
+        let node = owner("v1", "Node");
+        assert!(is_node_lease(&meta(
+            json!({ "name": "admiralty-eu", "ownerReferences": node })
+        )));
+        assert!(!is_node_lease(&meta(
+            json!({ "name": "worker", "ownerReferences": node })
+        )));
+        assert!(!is_node_lease(&meta(json!({ "name": "admiralty-lock" }))));
+        let parent = json!({ names::PARENT_UID: "u" });
+        let chaperon = owner("multicluster.admiralty.io/v1alpha1", "PodChaperon");
+        assert!(is_delegate(&meta(
+            json!({ "labels": parent, "ownerReferences": chaperon })
+        )));
+        assert!(!is_delegate(&meta(json!({ "labels": parent }))));
+        assert!(!is_delegate(&meta(json!({ "ownerReferences": chaperon }))));
+        let managed = json!({ "app.kubernetes.io/managed-by": "multicluster-agent" });
+        assert!(is_source_binding(&meta(
+            json!({ "name": "multicluster-source-a-1", "labels": managed })
+        )));
+        assert!(!is_source_binding(&meta(json!({ "name": "multicluster-source-a-1" }))));
+        assert!(!is_source_binding(&meta(json!({ "name": "mine", "labels": managed }))));
+    }
+}
