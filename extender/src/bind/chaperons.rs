@@ -13,6 +13,8 @@ use crate::core::attempt::{made_by, source_user};
 
 /// Longest wait for one answer of a target's API server.
 const ANSWER: Duration = Duration::from_secs(10);
+/// The same while a chaperon is created: other targets would take the pod, and the next try finds what this one made.
+const CREATION: Duration = Duration::from_secs(2);
 
 /// The chaperons of one namespace in one target.
 pub struct Chaperons {
@@ -42,13 +44,16 @@ impl Chaperons {
         let name = chaperon.metadata.name.as_deref().unwrap_or_default();
         // Twice: what was in the way may be gone by the time we look at it.
         for _ in 0..2 {
-            match self.in_time(self.api.create(&PostParams::default(), chaperon)).await? {
+            match self
+                .in_time(CREATION, self.api.create(&PostParams::default(), chaperon))
+                .await?
+            {
                 Ok(created) => return Ok(Created::Exists(created.into())),
                 Err(kube::Error::Api(status)) if status.is_already_exists() => {}
                 Err(error) => return Err(self.error(error)),
             }
             let existing = self
-                .in_time(self.api.get_opt(name))
+                .in_time(CREATION, self.api.get_opt(name))
                 .await?
                 .map_err(|error| self.error(error))?;
             match existing {
@@ -73,7 +78,7 @@ impl Chaperons {
             resource_version: None,
         };
         let params = DeleteParams::foreground().preconditions(precondition);
-        match self.in_time(self.api.delete(name, &params)).await? {
+        match self.in_time(ANSWER, self.api.delete(name, &params)).await? {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
             Err(error) => Err(self.error(error)),
@@ -87,10 +92,10 @@ impl Chaperons {
         }
     }
 
-    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, BindError> {
-        tokio::time::timeout(ANSWER, answer)
+    async fn in_time<T>(&self, limit: Duration, answer: impl Future<Output = T>) -> Result<T, BindError> {
+        tokio::time::timeout(limit, answer)
             .await
-            .map_err(|_| BindError::Lost(self.target.clone()))
+            .map_err(|_| BindError::Unanswered(self.target.clone()))
     }
 }
 

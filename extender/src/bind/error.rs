@@ -67,6 +67,9 @@ pub enum BindError {
     /// The target was lost while its scheduler was deciding. The chaperon stays.
     #[error("{0} was lost while waiting for a node there; will go on")]
     Lost(TargetRef),
+    /// The target's API server did not answer in time. What was asked may have been done.
+    #[error("{0} does not answer")]
+    Unanswered(TargetRef),
     /// The chaperon was deleted while its scheduler was deciding.
     #[error("the delegate in {0} was deleted")]
     DelegateGone(TargetRef),
@@ -87,6 +90,15 @@ pub enum BindError {
 }
 
 impl BindError {
+    /// Did a target give no answer at all? A refusal is one.
+    pub fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Unanswered(_) => true,
+            Self::Target { error, .. } => !matches!(**error, kube::Error::Api(_)),
+            _ => false,
+        }
+    }
+
     /// A word for metrics.
     pub fn outcome(&self) -> &'static str {
         match self {
@@ -95,7 +107,7 @@ impl BindError {
             Self::Busy(_) | Self::Refused { .. } | Self::Held(_) => "refused",
             Self::Unschedulable { .. } => "unschedulable",
             Self::StillWaiting(_) | Self::StillDeleting(_) => "waiting",
-            Self::Lost(_) | Self::Target { .. } | Self::Source(_) | Self::Aborted => "error",
+            Self::Lost(_) | Self::Unanswered(_) | Self::Target { .. } | Self::Source(_) | Self::Aborted => "error",
         }
     }
 }

@@ -98,6 +98,9 @@ impl Placement<'_> {
         if let Err(error) = &created {
             self.index().forget(self.target(), self.uid());
             self.remember_rejection(error);
+            if error.is_unanswered() {
+                self.index().suspect(self.target());
+            }
         }
         created
     }
@@ -166,11 +169,7 @@ impl Placement<'_> {
                 Progress::Deleting => return Err(BindError::DelegateGone(target())),
                 Progress::Waiting => {}
             }
-            if self
-                .index()
-                .place(&self.place.node, &self.request.namespace, now)
-                .is_err()
-            {
+            if !self.index().is_heard_of(self.target(), now) {
                 return Err(BindError::Lost(target()));
             }
             let give_up = attempt.since + self.binder.limits.schedule;

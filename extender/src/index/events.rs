@@ -54,6 +54,15 @@ impl Index {
         self.change(target, |state| state.trouble = Some(error));
     }
 
+    /// A call to this target was not answered. Until its next heartbeat, which comes within seconds from one that is
+    /// well, other pods are spared the same wait.
+    pub fn suspect(&self, target: &TargetRef) {
+        self.update(target, |state| {
+            state.suspect();
+            false
+        });
+    }
+
     /// The target's ClusterSummary as it is now; `None` when there is none.
     pub fn summary(&self, target: &TargetRef, summary: Option<&ClusterSummary>, now: Instant) {
         self.change(target, |state| {

@@ -112,6 +112,13 @@ impl Index {
         })
     }
 
+    /// Is the target connected, known, and its agent heard of?
+    pub fn is_heard_of(&self, target: &TargetRef, now: Instant) -> bool {
+        let state = self.state.read();
+        let known = state.targets.get(target.virtual_node().as_str());
+        known.is_some_and(|known| known.heard_of(self.policy.stale_after, now).is_ok())
+    }
+
     /// When a target becomes stale unless it is heard of; now, when it is gone.
     pub fn stale_at(&self, target: &TargetRef, now: Instant) -> Instant {
         let state = self.state.read();

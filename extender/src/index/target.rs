@@ -35,6 +35,8 @@ pub struct TargetState {
     pub attempts: AHashMap<String, Attempt>,
     pub(super) summary: Option<Summary>,
     pub(super) listed: Listed,
+    /// A call was not answered, and the target has not been heard of since.
+    suspect: bool,
     /// Pods were refused since this target was last woken.
     refused: AtomicBool,
 }
@@ -73,6 +75,9 @@ pub enum Unavailable {
     /// Its agent has gone silent.
     #[error("target unreachable: no heartbeat of its agent")]
     Stale,
+    /// A call was not answered.
+    #[error("target unreachable: it has not answered, and nothing was heard of it since")]
+    Suspect,
 }
 
 impl TargetState {
@@ -88,12 +93,22 @@ impl TargetState {
             attempts: AHashMap::new(),
             summary: None,
             listed: Listed::default(),
+            suspect: false,
             refused: AtomicBool::new(false),
         }
     }
 
     /// Does it take pods just now?
     pub fn available(&self, stale_after: Duration, now: Instant) -> Result<(), Unavailable> {
+        self.heard_of(stale_after, now)?;
+        if self.suspect {
+            return Err(Unavailable::Suspect);
+        }
+        Ok(())
+    }
+
+    /// Is it connected, known, and its agent heard of? So much is asked of a target that has a pod's delegate already.
+    pub fn heard_of(&self, stale_after: Duration, now: Instant) -> Result<(), Unavailable> {
         if !self.listed.connected {
             return Err(self
                 .trouble
@@ -191,6 +206,11 @@ impl TargetState {
         self.inflight.confirm(|node, version| nodes.counts(node, version));
     }
 
+    /// A call to it was not answered: no new pods until it is heard of again.
+    pub(super) fn suspect(&mut self) {
+        self.suspect = true;
+    }
+
     /// Take in a ClusterSummary.
     pub(super) fn set_summary(&mut self, summary: &ClusterSummary, now: Instant) {
         let heartbeat = summary.spec.heartbeat_time.clone();
@@ -199,6 +219,7 @@ impl TargetState {
             .as_ref()
             .filter(|known| known.heartbeat == heartbeat)
             .map(|known| known.heard);
+        self.suspect &= unchanged.is_some();
         self.summary = Some(Summary {
             allocatable: Resources::parse(&summary.spec.allocatable).unwrap_or_default(),
             publishes_nodes: summary.spec.node_summaries.is_some(),

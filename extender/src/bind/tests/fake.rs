@@ -24,7 +24,17 @@ struct State {
     writes: Vec<String>,
     lose_binding_answer: bool,
     deny_chaperons: bool,
+    fault: Option<Fault>,
     made: usize,
+}
+
+/// What the network does to requests.
+#[derive(Clone, Copy)]
+pub enum Fault {
+    /// They are not answered.
+    Silent,
+    /// The connection is reset.
+    Reset,
 }
 
 impl Fake {
@@ -45,6 +55,10 @@ impl Fake {
 
     pub fn deny_chaperons(&self) {
         self.state.lock().deny_chaperons = true;
+    }
+
+    pub fn fail(&self, fault: Fault) {
+        self.state.lock().fault = Some(fault);
     }
 
     pub fn set_pod(&self, pod: Option<RawPod>) {
@@ -79,6 +93,12 @@ impl Fake {
                 let (head, body) = request.into_parts();
                 let body = body.collect_bytes().await.unwrap();
                 let body = serde_json::from_slice(&body).unwrap_or_default();
+                let fault = fake.state.lock().fault;
+                match fault {
+                    Some(Fault::Silent) => std::future::pending().await,
+                    Some(Fault::Reset) => return Err(std::io::ErrorKind::ConnectionReset.into()),
+                    None => {}
+                }
                 let (status, answer) = fake.state.lock().answer(&head.method, head.uri.path(), body);
                 let answer = Body::from(serde_json::to_vec(&answer).unwrap());
                 Ok::<_, std::io::Error>(Response::builder().status(status).body(answer).unwrap())

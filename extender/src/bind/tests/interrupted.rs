@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::bind::BindError;
+use crate::bind::tests::fake::Fault;
 use crate::core::delegate;
 
 /// A chaperon that an earlier try left.
@@ -71,6 +72,33 @@ async fn a_target_lost_while_waiting_ends_the_wait_at_once() {
     let (error, ()) = tokio::join!(world.binder.bind(to(&eu())), lose);
     assert!(matches!(error, Err(BindError::Lost(_))), "{error:?}");
     assert!(start.elapsed() < Duration::from_millis(200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_does_not_answer_is_suspect_and_one_that_refuses_is_not() {
+    for (fault, suspect) in [(Some(Fault::Silent), true), (Some(Fault::Reset), true), (None, false)] {
+        let world = world(pod());
+        match fault {
+            Some(fault) => world.eu_api.fail(fault),
+            None => world.eu_api.deny_chaperons(),
+        }
+        let start = tokio::time::Instant::now();
+        let error = world.binder.bind(to(&eu())).await.unwrap_err();
+        assert!(start.elapsed() <= Duration::from_millis(2100), "{:?}", start.elapsed());
+        assert_eq!(error.is_unanswered(), suspect, "{error}");
+        let again = world.index.place(to(&eu()).node.as_str(), "default", Instant::now());
+        assert_eq!(again.is_err(), suspect);
+        assert_eq!(world.index.in_flight(), 0);
+        world
+            .index
+            .summary(&eu(), Some(&index_tests::summary(2, true)), Instant::now());
+        assert!(
+            world
+                .index
+                .place(to(&eu()).node.as_str(), "default", Instant::now())
+                .is_ok()
+        );
+    }
 }
 
 #[tokio::test]

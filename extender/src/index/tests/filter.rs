@@ -131,6 +131,29 @@ fn a_target_takes_pods_from_the_end_of_its_first_lists_until_its_agent_is_silent
 }
 
 #[test]
+fn a_target_that_has_not_answered_gets_no_pods_until_it_is_heard_of() {
+    let (index, mut wakes) = index();
+    ready(&index, &eu(), None, vec![node("n1")]);
+    let says = || filter(&index, &proxy_pod("a", "1", spec("1")), &[&eu()]).remove(0);
+    index.suspect(&eu());
+    let suspect = unresolvable("target unreachable: it has not answered, and nothing was heard of it since");
+    assert_eq!(says(), suspect);
+    assert!(
+        index.is_heard_of(&eu(), Instant::now()),
+        "delegates on their way are waited for"
+    );
+    index.summary(&eu(), Some(&summary(1, true)), Instant::now());
+    assert_eq!(says(), suspect, "the same heartbeat again is no news");
+    index.summary(&eu(), Some(&summary(2, true)), Instant::now());
+    assert_eq!(says(), Verdict::Pass);
+    assert_eq!(
+        wakes.try_recv().as_deref(),
+        Ok("admiralty-eu"),
+        "who was refused tries again"
+    );
+}
+
+#[test]
 fn an_error_of_a_watch_stands_in_the_refusals() {
     let (index, _wakes) = index();
     index.connected(&eu(), None);
