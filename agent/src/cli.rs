@@ -7,6 +7,7 @@ use multicluster_runtime::admin::AdminArgs;
 use multicluster_runtime::cluster::ClusterArgs;
 use multicluster_runtime::log::LogArgs;
 
+use crate::source::health::Limits;
 use crate::uninstall::command::UninstallArgs;
 
 /// Keeps virtual nodes, delegate pods, their statuses and the summaries of clusters in step
@@ -22,6 +23,13 @@ pub struct Args {
     /// A target that has shown no sign of life for this many seconds is NotReady
     #[arg(long, env = "STALE_AFTER_SECONDS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(5..=300))]
     pub stale_after_seconds: u16,
+    /// A target whose API server takes longer than this many seconds to answer, three times in a row, is NotReady
+    #[arg(long, env = "SLOW_AFTER_SECONDS", default_value_t = 1.0, value_parser = slow_after)]
+    pub slow_after_seconds: f64,
+    /// When more than this part of all target clusters, and at least two, stop answering within a minute, it is supposed
+    /// that this cluster is cut off, and pods stay where they are; 1 turns this off
+    #[arg(long, env = "MASS_FAILURE_THRESHOLD", default_value_t = 0.55, value_parser = part)]
+    pub mass_failure_threshold: f64,
     /// Tell sources about each node of this cluster (labels, taints, free room); without it, only the sums
     #[arg(long, env = "PUBLISH_NODES", default_value_t = true, action = clap::ArgAction::Set)]
     pub publish_nodes: bool,
@@ -61,9 +69,27 @@ impl Args {
         self.roles.contains(&role)
     }
 
-    /// After how long without a heartbeat a target is given up.
-    pub fn stale_after(&self) -> Duration {
-        Duration::from_secs(self.stale_after_seconds.into())
+    /// How long targets may take.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            stale_after: Duration::from_secs(self.stale_after_seconds.into()),
+            slow_after: Duration::from_secs_f64(self.slow_after_seconds),
+        }
+    }
+}
+
+fn slow_after(text: &str) -> Result<f64, String> {
+    within(text, 0.1, 60.0)
+}
+
+fn part(text: &str) -> Result<f64, String> {
+    within(text, 0.0, 1.0)
+}
+
+fn within(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("write a number from {least} to {most}")),
     }
 }
 
@@ -76,6 +102,16 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_have_limits() {
+        assert_eq!(slow_after("2.5"), Ok(2.5));
+        assert_eq!(part("1"), Ok(1.0));
+        for wrong in ["", "0", "-1", "61", "NaN", "1s"] {
+            assert!(slow_after(wrong).is_err(), "{wrong}");
+        }
+        assert!(part("1.1").is_err() && part("55%").is_err());
     }
 
     #[test]

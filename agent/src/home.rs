@@ -1,18 +1,21 @@
 //! What all links share: the source cluster, its proxy pods, and what is done to them there.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use multicluster_api::names;
+use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::api_error;
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::source::health::{Limits, Reach};
+use crate::source::mass_failure::MassFailure;
 use crate::source::proxy_pods::{ProxyPod, ProxyPods};
 
 /// The source cluster.
@@ -21,8 +24,10 @@ pub struct Home {
     pub client: Client,
     /// What it is called in its targets.
     pub cluster_name: String,
-    /// After how long without a heartbeat a target is given up.
-    pub stale_after: Duration,
+    /// How long targets may take.
+    pub limits: Limits,
+    /// Whether most targets fail at once.
+    pub mass_failure: Mutex<MassFailure>,
     /// Events go here.
     pub events: Events,
     /// Counters.
@@ -34,6 +39,19 @@ pub struct Home {
 }
 
 impl Home {
+    /// What is seen of the way to a target. Returns whether the target is held: see [`MassFailure::see`].
+    pub fn see_failure(&self, node: &str, cluster: &str, reach: Reach, answered_before: bool) -> bool {
+        let mut mass_failure = self.mass_failure.lock();
+        let held = mass_failure.see(node, cluster, reach, answered_before, Instant::now());
+        self.metrics.mass_failure.set(i64::from(mass_failure.is_cut_off()));
+        held
+    }
+
+    /// A target counts no longer.
+    pub fn forget_failure(&self, node: &str) {
+        self.mass_failure.lock().forget(node, Instant::now());
+    }
+
     /// Delete a proxy pod, if it is still the same one.
     pub async fn delete_pod(&self, pod: &ProxyPod) -> Result<(), kube::Error> {
         let preconditions = Preconditions {

@@ -22,10 +22,12 @@ pub struct Metrics {
     pub proxy_statuses: Counter,
     /// Chaperons deleted in targets.
     pub chaperons_deleted: Family<TargetLabel, Counter>,
-    /// 1 while a virtual node is Ready.
+    /// 1 while a target is well.
     pub target_ready: Family<TargetLabel, Gauge>,
     /// Changes of a virtual node's readiness.
     pub target_transitions: Family<TargetLabel, Counter>,
+    /// 1 while most targets are silent, so that we suppose to be cut off ourselves.
+    pub mass_failure: Gauge,
     /// Finalizers taken off proxy pods.
     pub finalizers_removed: Counter,
 }
@@ -51,13 +53,18 @@ impl Metrics {
         );
         registry.register(
             "virtual_node_ready",
-            "1 while a virtual node is Ready",
+            "1 while a target is well",
             self.target_ready.clone(),
         );
         registry.register(
             "virtual_node_transitions",
             "Changes of a virtual node's Ready condition",
             self.target_transitions.clone(),
+        );
+        registry.register(
+            "mass_failure",
+            "1 while most targets are silent, and their pods are left alone for that",
+            self.mass_failure.clone(),
         );
         registry.register(
             "finalizers_removed",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use multicluster_runtime::admin::{self, Readiness};
 use multicluster_runtime::shutdown;
 use multicluster_targets::{cluster_name, supervise};
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
 
@@ -14,6 +15,7 @@ use crate::home::Home;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::source::fleet::Fleet;
+use crate::source::mass_failure::MassFailure;
 use crate::source::proxy_pods::ProxyPods;
 use crate::target::delegates::Delegates;
 use crate::target::publish::Publisher;
@@ -49,7 +51,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         let home = Arc::new(Home {
             cluster_name: cluster_name(&client, args.cluster_name.as_deref()).await?,
             client: client.clone(),
-            stale_after: args.stale_after(),
+            limits: args.limits(),
+            mass_failure: Mutex::new(MassFailure::new(args.mass_failure_threshold)),
             events,
             metrics,
             pods: ProxyPods::default(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::health::Health;
 use super::target_status;
-use super::virtual_node::{Wanted, metadata_patch, new_node, status_patch};
+use super::virtual_node::{MOST_UNREACHABLE, Wanted, metadata_patch, new_node, status_patch};
 use crate::api_error;
 use crate::events::Events;
 use crate::metrics::{Metrics, TargetLabel};
@@ -53,6 +53,14 @@ impl NodeKeeper {
         Api::namespaced(self.source.clone(), LEASE_NAMESPACE)
     }
 
+    /// Is the node there, and Ready?
+    pub async fn is_ready(&self) -> Result<bool, kube::Error> {
+        let node = self.nodes().get_opt(&self.name).await?;
+        let conditions = node.and_then(|node| node.status).and_then(|status| status.conditions);
+        let ready = |condition: NodeCondition| condition.type_ == "Ready" && condition.status == "True";
+        Ok(conditions.into_iter().flatten().any(ready))
+    }
+
     /// Bring the node in line. Without `wanted` (nothing is known of the target yet) only its health is written, and no
     /// node is made.
     pub async fn keep(&self, target: &AnyTarget, wanted: Option<&Wanted>, health: &Health) -> Result<(), kube::Error> {
@@ -81,8 +89,25 @@ impl NodeKeeper {
                     .patch_status(&self.name, &params, &Patch::Strategic(patch))
                     .await,
             )?;
+            self.tell_cut_off(node, health);
         }
         Ok(())
+    }
+
+    /// An event for each node that is held, once: what the node said before is the memory.
+    fn tell_cut_off(&self, before: &Node, health: &Health) {
+        let conditions = before
+            .status
+            .iter()
+            .flat_map(|status| status.conditions.iter().flatten());
+        let told = conditions.filter_map(|condition| condition.reason.as_deref());
+        if let Health::CutOff { message, .. } = health
+            && !told.into_iter().any(|reason| reason == MOST_UNREACHABLE)
+        {
+            let note = format!("{message}, and neither do most other targets: its pods stay, and it gets no new ones");
+            self.events
+                .warning(before.object_ref(&()), MOST_UNREACHABLE, "Hold", note);
+        }
     }
 
     async fn report(&self, target: &AnyTarget, health: &Health) -> Result<(), kube::Error> {
@@ -97,7 +122,9 @@ impl NodeKeeper {
         self.metrics.target_transitions.get_or_create(&label).inc();
         let reference = target_status::reference(target);
         match health {
-            Health::NotReady { reason, message } => self.events.warning(reference, reason, "Connect", message.clone()),
+            Health::NotReady { reason, message } | Health::CutOff { reason, message } => {
+                self.events.warning(reference, reason, "Connect", message.clone());
+            }
             _ => self.events.normal(reference, "TargetReady", "Connect", changed),
         }
         Ok(())

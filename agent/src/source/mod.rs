@@ -12,6 +12,7 @@
 //! * [`decide`]: what to do about a pod and its chaperon. Pure.
 //! * [`status`]: the status of a proxy pod, from that of its delegate. Pure.
 //! * [`health`]: whether a target is well. Pure.
+//! * [`mass_failure`]: whether rather we are cut off, when most targets fail at once. Pure.
 //! * [`virtual_node`]: what the node looks like. Pure.
 //! * [`strays`]: pods on virtual nodes that are no proxy pods.
 //! * [`mod@withdraw`]: takes back what this cluster has in a target.
@@ -23,6 +24,7 @@ pub mod fleet;
 pub mod health;
 pub mod keep_node;
 pub mod link;
+pub mod mass_failure;
 pub mod proxy_pods;
 pub mod status;
 pub mod strays;

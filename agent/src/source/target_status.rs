@@ -26,7 +26,9 @@ pub async fn report(
             "TargetReady",
             format!("pods can run there; its virtual node is {node}"),
         ),
-        Health::NotReady { reason, message } => ("False", *reason, message.clone()),
+        Health::NotReady { reason, message } | Health::CutOff { reason, message } => {
+            ("False", *reason, message.clone())
+        }
     };
     // The status that came with the spec may be old by now: read it anew.
     let Some(current) = read(source, target).await? else {

@@ -17,6 +17,9 @@ use crate::merge;
 /// Annotation of virtual nodes: keys of the labels that came from the target, so that they can go again.
 const TARGET_LABELS: &str = "multicluster.admiralty.io/target-labels";
 
+/// Reason of conditions and events while most targets are silent.
+pub const MOST_UNREACHABLE: &str = "MostTargetsUnreachable";
+
 /// What a virtual node should say, apart from its Ready condition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
@@ -215,6 +218,12 @@ fn ready_condition(old: Option<&NodeCondition>, health: &Health, now: Timestamp)
             "the target's API server answers and its agent is alive".to_owned(),
         ),
         Health::NotReady { reason, message } => ("False", *reason, message.clone()),
+        // Nobody is to evict the pods; none are sent there either, since the extender hears nothing of the target.
+        Health::CutOff { message, .. } => (
+            "True",
+            MOST_UNREACHABLE,
+            format!("{message}; but most targets fell silent together, so perhaps this cluster is cut off: pods stay"),
+        ),
     };
     let since = old
         .filter(|old| old.status == status)
@@ -311,6 +320,19 @@ mod tests {
         let patch = metadata_patch(&node, &wanted).unwrap();
         assert_eq!(patch["spec"]["taints"].as_array().unwrap().len(), 2);
         assert!(patch["spec"].get("unschedulable").is_none());
+    }
+
+    #[test]
+    fn a_node_whose_target_is_cut_off_with_most_others_stays_ready() {
+        let cut_off = Health::CutOff {
+            reason: "APIServerTimeout",
+            message: "m".into(),
+        };
+        let condition = ready_condition(None, &cut_off, now()).unwrap();
+        assert_eq!(
+            (condition.status.as_str(), condition.reason.as_deref()),
+            ("True", Some(MOST_UNREACHABLE))
+        );
     }
 
     #[test]

@@ -12,8 +12,6 @@ use crate::source::health::Probe;
 
 /// How long one call to a target may take.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a target that has fallen silent may take to say something.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Why a call came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -34,17 +32,27 @@ pub async fn call<T>(request: impl Future<Output = Result<T, kube::Error>>) -> R
     }
 }
 
-/// Ask the target itself why no heartbeat comes.
-pub async fn probe(client: &Client) -> Probe {
+/// Ask the target how it is, and wait for so long at most.
+pub async fn probe(client: &Client, patience: Duration) -> Probe {
     let api = Api::<ClusterSummary>::all(client.clone());
-    match tokio::time::timeout(PROBE_TIMEOUT, api.get_opt(names::CLUSTER_SUMMARY)).await {
+    match tokio::time::timeout(patience, api.get_opt(names::CLUSTER_SUMMARY)).await {
         Ok(Ok(Some(summary))) => Probe::Answered(heartbeat(&summary)),
         Ok(Ok(None)) => Probe::NoSummary,
         Ok(Err(error)) if api_error::is_denied(&error) => Probe::Denied(error.to_string()),
         Ok(Err(error)) if api_error::is_not_found(&error) => Probe::NoSummary,
-        Ok(Err(error)) => Probe::Unreachable(error.to_string()),
-        Err(_) => Probe::Unreachable(format!("no answer within {} ms", PROBE_TIMEOUT.as_millis())),
+        Ok(Err(kube::Error::Api(status))) => Probe::Failing(format!("{} ({})", status.reason, status.code)),
+        Ok(Err(error)) => Probe::Unreachable(root_cause(&error)),
+        Err(_) => Probe::Silent,
     }
+}
+
+/// Errors of the network say least at the top.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 /// The heartbeat that a summary shows.

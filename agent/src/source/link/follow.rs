@@ -66,7 +66,8 @@ impl Link {
         let mut changes = std::pin::pin!(follow("clustersummaries", api, Config::default().fields(&fields)));
         while let Some(change) = changes.next().await {
             if let Change::Put(summary) = change {
-                self.heartbeats.lock().see(heartbeat(&summary), Instant::now());
+                self.judge.lock().heard(heartbeat(&summary), Instant::now());
+                *self.cluster.lock() = summary.metadata.uid;
                 *self.summary.lock() = Some(summary.spec);
                 self.summary_changed.notify_one();
             }

@@ -6,8 +6,8 @@ mod node;
 mod reconcile;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use kube::Client;
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::chaperons::Chaperons;
-use super::health::{Health, Heartbeats};
+use super::health::{Health, Judge};
 use super::keep_node::NodeKeeper;
 use super::proxy_pods::ProxyPod;
 use super::strays::Strays;
@@ -42,10 +42,14 @@ pub struct Link {
     pub chaperons: Chaperons,
     queue: Queue<String>,
     keeper: NodeKeeper,
-    heartbeats: Mutex<Heartbeats>,
+    judge: Mutex<Judge>,
+    /// UID of its ClusterSummary, which no two clusters share.
+    cluster: Mutex<Option<String>>,
+    /// Whether its virtual node was Ready when it first failed to answer this process.
+    was_ready: OnceLock<bool>,
     summary: Mutex<Option<ClusterSummaryFields>>,
     summary_changed: Notify,
-    healthy: AtomicBool,
+    answers: AtomicBool,
     unseen: Mutex<HashMap<String, Instant>>,
     strays: Arc<Strays>,
     /// It was told that the target does not let us delete.
@@ -65,10 +69,12 @@ impl Link {
             target: RwLock::new(target),
             chaperons: Chaperons::default(),
             queue: Queue::default(),
-            heartbeats: Mutex::new(Heartbeats::new(Instant::now())),
+            judge: Mutex::new(Judge::new(home.limits, Instant::now())),
+            cluster: Mutex::default(),
+            was_ready: OnceLock::new(),
             summary: Mutex::default(),
             summary_changed: Notify::new(),
-            healthy: AtomicBool::new(true),
+            answers: AtomicBool::new(true),
             unseen: Mutex::default(),
             strays: Arc::default(),
             told_forbidden: AtomicBool::new(false),
@@ -85,7 +91,7 @@ impl Link {
     /// Serve the connected target until `stop`.
     pub async fn run(self: &Arc<Self>, target: AnyTarget, client: Client, stop: CancellationToken) {
         *self.target.write() = target.clone();
-        *self.heartbeats.lock() = Heartbeats::new(Instant::now());
+        self.judge.lock().connected(Instant::now());
         self.told_forbidden.store(false, Ordering::SeqCst);
         *self.client.lock() = Some(client.clone());
         let this = self.clone();
@@ -98,7 +104,8 @@ impl Link {
             () = self.queue.run(CONCURRENCY, stop.clone(), work) => {}
             () = self.watch_chaperons(&target, client.clone()) => {}
             () = self.watch_summary(client.clone()) => {}
-            () = self.keep_node(&client) => {}
+            () = self.keep_probing(&client) => {}
+            () = self.keep_node() => {}
             () = self.renew_lease() => {}
             () = self.strays.clone().run(self.home.clone(), &self.node, stop) => {}
         }
@@ -108,6 +115,8 @@ impl Link {
     pub async fn failed(&self, target: AnyTarget, reason: &'static str, message: String) {
         *self.target.write() = target.clone();
         let health = Health::NotReady { reason, message };
+        self.judge.lock().failed(health.clone());
+        self.home.forget_failure(&self.node);
         if let Err(error) = self.keeper.keep(&target, None, &health).await {
             tracing::warn!(node = self.node, %error, "virtual node");
         }
@@ -138,6 +147,7 @@ impl Link {
 
     /// The Target is gone: what it had there should go too, as far as the cluster can still be reached.
     pub async fn remove(&self, client: Option<Client>) {
+        self.home.forget_failure(&self.node);
         if let Some(client) = client {
             let target = self.target.read().target.clone();
             match withdraw(&client, &target, &self.home.cluster_name, WITHDRAWAL).await {

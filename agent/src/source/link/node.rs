@@ -4,28 +4,46 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kube::Client;
+use multicluster_api::target::Access;
 
 use super::Link;
 use super::call::probe;
-use crate::source::health::{Health, Probe};
+use crate::source::health::{Health, Reach};
 use crate::source::keep_node::LEASE_PERIOD;
 use crate::source::virtual_node::Wanted;
 
 /// How often a target's health is looked at.
 const HEALTH_PERIOD: Duration = Duration::from_millis(500);
+/// How often a target is asked how it is. The next question waits for the answer to the last one.
+const PROBE_PERIOD: Duration = Duration::from_millis(1500);
+/// Shortest pause between an answer and the next question.
+const PROBE_PAUSE: Duration = Duration::from_millis(200);
 
 impl Link {
+    /// Ask the target how it is, for ever.
+    pub(super) async fn keep_probing(&self, client: &Client) {
+        let patience = self.home.limits.patience();
+        loop {
+            let asked = Instant::now();
+            let probe = probe(client, patience).await;
+            let took = asked.elapsed();
+            self.judge.lock().probed(probe, took, Instant::now());
+            tokio::time::sleep(PROBE_PERIOD.saturating_sub(took).max(PROBE_PAUSE)).await;
+        }
+    }
+
     /// Returns when the connection turns out to be dead although the target is well: it should be made anew.
-    pub(super) async fn keep_node(&self, client: &Client) {
+    pub(super) async fn keep_node(&self) {
         let mut shown: Option<(Option<Wanted>, Health)> = None;
         let mut checked = Instant::now();
         loop {
-            let Some(health) = self.health(client).await else {
+            let verdict = self.judge.lock().verdict(Instant::now());
+            if verdict.reconnect {
                 tracing::warn!(node = self.node, "the watches have died; connecting anew");
                 return;
-            };
-            let wanted = self.wanted();
-            let current = (wanted, health);
+            }
+            self.set_answers(verdict.answers);
+            let current = (self.wanted(), self.hold(verdict.health).await);
             // Also when nothing changed here, somebody may have changed the node.
             let due = shown.as_ref() != Some(&current) || checked.elapsed() > LEASE_PERIOD;
             if due && current.1 != Health::Unknown {
@@ -33,7 +51,6 @@ impl Link {
                 match self.keeper.keep(&target, current.0.as_ref(), &current.1).await {
                     Ok(()) => {
                         checked = Instant::now();
-                        self.set_healthy(current.1 == Health::Ready);
                         shown = Some(current);
                     }
                     Err(error) => tracing::warn!(node = self.node, %error, "virtual node"),
@@ -43,8 +60,31 @@ impl Link {
         }
     }
 
-    fn set_healthy(&self, healthy: bool) {
-        if self.healthy.swap(healthy, Ordering::SeqCst) != healthy && healthy {
+    /// A target that is silent together with most others is not given up.
+    async fn hold(&self, health: Health) -> Health {
+        let reach = health.reach();
+        // The way to our own cluster says nothing about the network.
+        if reach == Reach::Unknown || self.target.read().access == Access::SelfCluster {
+            return health;
+        }
+        let answered_before = match (self.was_ready.get(), reach) {
+            (None, Reach::Silent) => match self.keeper.is_ready().await {
+                Ok(ready) => *self.was_ready.get_or_init(|| ready),
+                // The source's own API server is silent, too: nobody can write anything, and nobody evicts.
+                Err(_) => return Health::Unknown,
+            },
+            (ready, _) => *ready.unwrap_or(&true),
+        };
+        let cluster = self.cluster.lock().clone().unwrap_or_else(|| self.node.clone());
+        let held = self.home.see_failure(&self.node, &cluster, reach, answered_before);
+        match health {
+            Health::NotReady { reason, message } if held => Health::CutOff { reason, message },
+            health => health,
+        }
+    }
+
+    fn set_answers(&self, answers: bool) {
+        if self.answers.swap(answers, Ordering::SeqCst) != answers && answers {
             self.add_all();
         }
     }
@@ -66,21 +106,6 @@ impl Link {
             .lock()
             .as_ref()
             .map(|summary| Wanted::new(&target.target, summary, excluded.as_ref()))
-    }
-
-    /// `None` when the connection is dead and the target is not.
-    async fn health(&self, client: &Client) -> Option<Health> {
-        let stale_after = self.home.stale_after;
-        let fresh = self.heartbeats.lock().fresh(Instant::now(), stale_after);
-        Some(match fresh {
-            Some(true) => Health::Ready,
-            None => Health::Unknown,
-            Some(false) => match probe(client).await {
-                // The agent there lives: it is our watch that has died.
-                Probe::Answered(heartbeat) if self.heartbeats.lock().is_news(heartbeat) => return None,
-                probe => probe.explain(stale_after),
-            },
-        })
     }
 
     pub(super) async fn renew_lease(&self) {

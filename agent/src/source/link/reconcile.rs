@@ -45,7 +45,7 @@ impl Link {
             (Action::DeletePod, Some(pod), _) => self.delete_pod(&pod).await,
             (Action::RemoveFinalizer, Some(pod), _) => self.home.remove_finalizer(&pod).await.map_err(Into::into),
             // A target that does not answer is left alone until it does; then all is looked at anew.
-            (action, _, _) if action != Action::Nothing && !self.healthy.load(Ordering::SeqCst) => Ok(()),
+            (action, _, _) if action != Action::Nothing && !self.answers.load(Ordering::SeqCst) => Ok(()),
             (Action::Confirm(missing), Some(pod), _) => match self.wait_for_watch(&pod, missing) {
                 Some(left) => return Outcome::Again(left),
                 None => self.confirm(client, &pod, missing).await,
