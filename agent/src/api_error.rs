@@ -26,6 +26,11 @@ pub fn is_conflict(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 409 && status.reason != "AlreadyExists")
 }
 
+/// Somebody else was faster, in creating or in changing the object.
+pub fn is_overtaken(error: &Error) -> bool {
+    code(error) == Some(409)
+}
+
 /// The credentials are not, or no longer, good for this.
 pub fn is_denied(error: &Error) -> bool {
     matches!(code(error), Some(401 | 403))

@@ -7,6 +7,7 @@ use multicluster_runtime::admin::AdminArgs;
 use multicluster_runtime::cluster::ClusterArgs;
 use multicluster_runtime::log::LogArgs;
 
+use crate::leader::args::LeaderArgs;
 use crate::source::health::Limits;
 use crate::uninstall::command::UninstallArgs;
 
@@ -33,6 +34,9 @@ pub struct Args {
     /// Tell sources about each node of this cluster (labels, taints, free room); without it, only the sums
     #[arg(long, env = "PUBLISH_NODES", default_value_t = true, action = clap::ArgAction::Set)]
     pub publish_nodes: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub leader: LeaderArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub cluster: ClusterArgs,

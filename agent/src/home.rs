@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::api_error;
 use crate::events::Events;
+use crate::leader::fence::Fence;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::source::health::{Limits, Reach};
@@ -22,6 +23,8 @@ use crate::source::proxy_pods::{ProxyPod, ProxyPods};
 pub struct Home {
     /// A client for it.
     pub client: Client,
+    /// Clients for targets must be behind it.
+    pub fence: Fence,
     /// What it is called in its targets.
     pub cluster_name: String,
     /// How long targets may take.

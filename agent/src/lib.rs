@@ -1,7 +1,7 @@
 //! Keeps virtual nodes, delegate pods, their statuses and the summaries of clusters in step.
 //!
-//! One agent runs in every cluster. Where pods come from it does the work of [`source`], where they go to that of
-//! [`target`]; a cluster may be both.
+//! Agents run in every cluster. Where pods come from they do the work of [`source`], where they go to that
+//! of [`target`]; a cluster may be both. Of several agents in a cluster one works: [`leader`].
 //!
 //! Deciding is apart from doing: `decide`, `status`, `health`, `summary` and `virtual_node` take values and return
 //! values; the other modules read, ask them, and act.
@@ -13,6 +13,7 @@ pub mod cli;
 pub mod events;
 pub mod follow;
 pub mod home;
+pub mod leader;
 pub mod merge;
 pub mod metrics;
 pub mod queue;

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub mass_failure: Gauge,
     /// Finalizers taken off proxy pods.
     pub finalizers_removed: Counter,
+    /// 1 while this agent leads.
+    pub leader: Gauge,
 }
 
 impl Metrics {
@@ -70,6 +72,11 @@ impl Metrics {
             "finalizers_removed",
             "Finalizers taken off proxy pods",
             self.finalizers_removed.clone(),
+        );
+        registry.register(
+            "leader",
+            "1 while this agent works, 0 while it stands by",
+            self.leader.clone(),
         );
     }
 }

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use kube::Client;
 use multicluster_runtime::admin::{self, Readiness};
 use multicluster_runtime::shutdown;
 use multicluster_targets::{cluster_name, supervise};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Args, Role};
 use crate::events::Events;
 use crate::home::Home;
+use crate::leader::{self, Candidate, Term};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::source::fleet::Fleet;
@@ -22,6 +25,11 @@ use crate::target::publish::Publisher;
 use crate::target::{grants, pods};
 use crate::uninstall::at_exit::Leaving;
 
+/// Part of the readiness: it is known who leads.
+const LEADER_KNOWN: &str = "leader";
+/// Part of a leader's readiness: all targets are known, though not all of them need be reachable.
+const TARGETS_LISTED: &str = "targets";
+
 /// Run the agent until it is told to stop.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     args.log.init()?;
@@ -31,13 +39,88 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut registry = Registry::default();
     metrics.register(&mut registry);
     let readiness = Readiness::default();
-    let events = Events::new(client.clone());
-    let mut tasks = JoinSet::new();
-    let mut source = None;
+    readiness.expect(LEADER_KNOWN);
+    // Asked about until the very end: giving the Lease back takes a moment.
+    let ended = CancellationToken::new();
+    let _end = ended.clone().drop_guard();
+    admin::serve(&args.admin, registry, readiness.clone(), ended).await?;
 
-    if args.is(Role::Target) {
-        let delegates = Delegates::new(client.clone(), events.clone(), metrics.clone());
-        let publisher = Publisher::new(client.clone(), args.publish_nodes);
+    let cluster_name = match args.is(Role::Source) {
+        true => cluster_name(&client, args.cluster_name.as_deref()).await?,
+        false => String::new(),
+    };
+    let leads = metrics.leader.clone();
+    let (known, elections) = (readiness.clone(), args.leader.clone());
+    let candidate = client.clone();
+    let agent = Agent {
+        args,
+        client,
+        cluster_name,
+        metrics,
+        readiness,
+        fleet: Mutex::default(),
+    };
+    let work = |term| agent.work(term);
+    if elections.leader_elect {
+        let candidate = Candidate::new(candidate, &elections, leads)?;
+        candidate.run(stop, || known.set(LEADER_KNOWN, true), work).await?;
+    } else {
+        known.set(LEADER_KNOWN, true);
+        leader::alone(stop, leads, work).await?;
+    }
+    agent.leave().await
+}
+
+/// What all terms have in common.
+struct Agent {
+    args: Args,
+    client: Client,
+    cluster_name: String,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    /// The targets of the last term.
+    fleet: Mutex<Option<Arc<Fleet>>>,
+}
+
+impl Agent {
+    /// At the end of the process: clean up, should the product be removed.
+    async fn leave(self) -> anyhow::Result<()> {
+        let targets = self.fleet.lock().as_ref().map(|fleet| fleet.reached());
+        Leaving {
+            client: self.client,
+            roles: self.args.roles,
+            cluster_name: self.cluster_name,
+            targets: targets.unwrap_or_default(),
+        }
+        .clean_up()
+        .await
+    }
+
+    /// The work of a leader. A standby is ready, whatever was missing when it led.
+    fn work(&self, term: Term) -> impl Future<Output = anyhow::Result<()>> {
+        let (mut tasks, client) = (JoinSet::new(), term.fence.guard(self.client.clone()));
+        let events = Events::new(client.clone());
+        if self.args.is(Role::Target) {
+            self.target(&mut tasks, &client, &events, &term.stop);
+        }
+        if self.args.is(Role::Source) {
+            self.source(&mut tasks, client, events, &term);
+        }
+        async move {
+            while let Some(task) = tasks.join_next().await {
+                task?;
+                // No part ends before it is told to: one that does takes the process with it, and a new one starts clean.
+                anyhow::ensure!(term.stop.is_cancelled(), "a part of the agent ended by itself");
+            }
+            self.readiness.set(TARGETS_LISTED, true);
+            self.metrics.target_ready.clear();
+            Ok(())
+        }
+    }
+
+    fn target(&self, tasks: &mut JoinSet<()>, client: &Client, events: &Events, stop: &CancellationToken) {
+        let delegates = Delegates::new(client.clone(), events.clone(), self.metrics.clone());
+        let publisher = Publisher::new(client.clone(), self.args.publish_nodes);
         tasks.spawn(delegates.clone().run(stop.clone()));
         tasks.spawn(publisher.clone().run(stop.clone()));
         tasks.spawn(grants::run(client.clone(), events.clone(), stop.clone()));
@@ -46,40 +129,24 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             tokio::select! { () = watched => {}, () = stopped.cancelled() => {} }
         });
     }
-    if args.is(Role::Source) {
-        readiness.expect("targets");
+
+    fn source(&self, tasks: &mut JoinSet<()>, client: Client, events: Events, term: &Term) {
+        self.readiness.expect(TARGETS_LISTED);
         let home = Arc::new(Home {
-            cluster_name: cluster_name(&client, args.cluster_name.as_deref()).await?,
+            cluster_name: self.cluster_name.clone(),
             client: client.clone(),
-            limits: args.limits(),
-            mass_failure: Mutex::new(MassFailure::new(args.mass_failure_threshold)),
+            fence: term.fence.clone(),
+            limits: self.args.limits(),
+            mass_failure: Mutex::new(MassFailure::new(self.args.mass_failure_threshold)),
             events,
-            metrics,
+            metrics: self.metrics.clone(),
             pods: ProxyPods::default(),
             queue: Queue::default(),
         });
-        let ready = readiness.clone();
-        let fleet = Fleet::new(home.clone(), move || ready.set("targets", true));
-        tasks.spawn(fleet.clone().run(stop.clone()));
-        tasks.spawn(supervise(client.clone(), fleet.clone(), stop.clone()));
-        source = Some((home, fleet));
+        let ready = self.readiness.clone();
+        let fleet = Fleet::new(home, move || ready.set(TARGETS_LISTED, true));
+        *self.fleet.lock() = Some(fleet.clone());
+        tasks.spawn(fleet.clone().run(term.stop.clone()));
+        tasks.spawn(supervise(client, fleet, term.stop.clone()));
     }
-    admin::serve(&args.admin, registry, readiness, stop.clone()).await?;
-    while let Some(task) = tasks.join_next().await {
-        task?;
-        // No part ends before it is told to: one that does takes the process with it, and a new one starts clean.
-        anyhow::ensure!(stop.is_cancelled(), "a part of the agent ended by itself");
-    }
-    let (cluster_name, targets) = match source {
-        Some((home, fleet)) => (home.cluster_name.clone(), fleet.reached()),
-        None => Default::default(),
-    };
-    Leaving {
-        client,
-        roles: args.roles,
-        cluster_name,
-        targets,
-    }
-    .clean_up()
-    .await
 }

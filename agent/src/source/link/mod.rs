@@ -93,7 +93,9 @@ impl Link {
         *self.target.write() = target.clone();
         self.judge.lock().connected(Instant::now());
         self.told_forbidden.store(false, Ordering::SeqCst);
+        // At the end of the process it is used once more, when this agent leads no longer.
         *self.client.lock() = Some(client.clone());
+        let client = self.home.fence.guard(client);
         let this = self.clone();
         let worker = client.clone();
         let work = move |uid: String| {
