@@ -35,6 +35,9 @@ pub struct Args {
     /// A pod that a target's scheduler has not decided on within so many seconds goes elsewhere
     #[arg(long, env = "SCHEDULE_TIMEOUT", default_value = "300", value_name = "SECONDS", value_parser = seconds)]
     pub schedule_timeout: Duration,
+    /// Seconds to go on serving after the signal to stop, until kube-scheduler's connections go elsewhere
+    #[arg(long, env = "SHUTDOWN_DELAY_SECONDS", default_value_t = 5)]
+    pub shutdown_delay_seconds: u64,
     /// Where pods rather go: to the target with the most room, or to the one with the least
     #[arg(long, env = "SCORE_POLICY", value_enum, default_value_t)]
     pub score_policy: ScorePolicy,

@@ -26,16 +26,17 @@ const TICK: Duration = Duration::from_secs(1);
 /// Serve until SIGTERM; binds in flight may finish.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     args.log.init()?;
-    let stop = shutdown::token()?;
+    let readiness = Readiness::default();
+    let delay = Duration::from_secs(args.shutdown_delay_seconds);
+    let stop = shutdown::withdraw(shutdown::token()?, readiness.clone(), delay);
     let (index, wakes) = Index::new(args.policy());
     let index = Arc::new(index);
     #[cfg(feature = "synthetic")]
     if let Some(targets) = args.synthetic_targets {
         crate::synthetic::fill(&index, targets, args.synthetic_nodes);
         crate::synthetic::keep_fresh(index.clone());
-        return serve(&args, index, None, Readiness::default(), stop).await;
+        return serve(&args, index, None, readiness, stop).await;
     }
-    let readiness = Readiness::default();
     // Binds in flight wait for what the watches say: at shutdown, the watches go last.
     let watching = CancellationToken::new();
     let _end = watching.clone().drop_guard();
@@ -82,7 +83,10 @@ async fn serve(
     let metrics = Metrics::default();
     let mut registry = Registry::default();
     metrics.register(&mut registry, Some(tls.metrics()), index.clone(), flights.clone());
-    admin::serve(&args.admin, registry, readiness, stop.clone()).await?;
+    // Asked about until the very end.
+    let ended = CancellationToken::new();
+    let _end = ended.clone().drop_guard();
+    admin::serve(&args.admin, registry, readiness, ended).await?;
     let listener = TcpListener::bind(args.listen_addr)
         .await
         .with_context(|| format!("--listen-addr {}", args.listen_addr))?;
@@ -92,14 +96,19 @@ async fn serve(
         grace: args.bind_timeout + Duration::from_secs(1),
         ..Limits::default()
     };
-    let grace = limits.grace;
-    multicluster_certs::serve(listener, tls, router, limits, stop).await;
-    // Binds whose caller has hung up.
-    if tokio::time::timeout(grace, flights.finish()).await.is_err() {
-        tracing::warn!(
-            binds = flights.len(),
-            "binds cut off at shutdown; the next replica goes on with them"
-        );
+    let end = limits.grace + Duration::from_secs(1);
+    let too_long = async {
+        stop.cancelled().await;
+        tokio::time::sleep(end).await;
+    };
+    let served = async {
+        multicluster_certs::serve(listener, tls, router, limits, stop.clone()).await;
+        // Binds whose caller has hung up.
+        flights.finish().await;
+    };
+    tokio::select! {
+        () = served => {}
+        () = too_long => tracing::warn!(binds = flights.len(), "binds cut off at shutdown; another replica goes on with them"),
     }
     Ok(())
 }

@@ -1,7 +1,14 @@
-//! SIGTERM and SIGINT as a token that work can wait for.
+//! SIGTERM and SIGINT as tokens that work can wait for.
+
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use crate::admin::Readiness;
+
+/// Part of the readiness of a server: it is not about to stop.
+const STOPPING: &str = "stopping";
 
 /// A token that is cancelled at the first SIGTERM or SIGINT. A second one ends the process at once.
 pub fn token() -> anyhow::Result<CancellationToken> {
@@ -16,4 +23,39 @@ pub fn token() -> anyhow::Result<CancellationToken> {
         std::process::exit(1);
     });
     Ok(token)
+}
+
+/// For servers behind a Service: not ready from `signal` on, and cancelled `delay` later. While endpoints are being taken
+/// out of the Service, clients still call here; a server that is gone already would be an error to them.
+pub fn withdraw(signal: CancellationToken, readiness: Readiness, delay: Duration) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let cancel = stop.clone();
+    tokio::spawn(async move {
+        signal.cancelled().await;
+        readiness.set(STOPPING, false);
+        tokio::time::sleep(delay).await;
+        cancel.cancel();
+    });
+    stop
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_is_withdrawn_before_it_stops() {
+        let (signal, readiness) = (CancellationToken::new(), Readiness::default());
+        let stop = withdraw(signal.clone(), readiness.clone(), Duration::from_secs(5));
+        sleep(Duration::from_secs(60)).await;
+        assert!(readiness.missing().is_empty() && !stop.is_cancelled());
+        let signalled = Instant::now();
+        signal.cancel();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(readiness.missing(), [STOPPING]);
+        stop.cancelled().await;
+        assert_eq!(signalled.elapsed().as_secs(), 5);
+    }
 }

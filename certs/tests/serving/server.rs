@@ -77,8 +77,17 @@ pub(crate) async fn connect(addr: SocketAddr, config: Arc<ClientConfig>) -> std:
         .await
 }
 
-pub(crate) async fn get_over(mut stream: TlsStream<TcpStream>, path: &str) -> std::io::Result<String> {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+pub(crate) async fn get_over(stream: TlsStream<TcpStream>, path: &str) -> std::io::Result<String> {
+    exchange(stream, path, "connection: close\r\n").await
+}
+
+/// The same, by a client that would keep the connection: returns when the server closes it.
+pub(crate) async fn keep_alive_get(stream: TlsStream<TcpStream>, path: &str) -> std::io::Result<String> {
+    exchange(stream, path, "").await
+}
+
+async fn exchange(mut stream: TlsStream<TcpStream>, path: &str, header: &str) -> std::io::Result<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{header}\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;

@@ -1,10 +1,16 @@
 //! The end of the server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Body as _;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use multicluster_certs::Limits;
 
-use crate::server::{TestServer, get_over};
+use crate::server::{TestServer, connect, get_over, keep_alive_get};
 
 #[tokio::test]
 async fn requests_in_flight_are_answered_and_idle_connections_closed() {
@@ -33,4 +39,48 @@ async fn what_takes_longer_than_the_grace_is_cut_off() {
     server.shutdown.cancel();
     server.task.await.unwrap();
     assert!(!answer.await.unwrap().is_ok_and(|answer| answer.ends_with("slow")));
+}
+
+#[tokio::test]
+async fn an_http2_client_is_sent_elsewhere_while_its_request_is_finished() {
+    let server = TestServer::start(Limits::default()).await;
+    let mut config = Arc::unwrap_or_clone(server.ca.client_config(None).unwrap());
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = connect(server.addr, Arc::new(config)).await.unwrap();
+    let (mut client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let get = |path: &str| {
+        Request::get(format!("https://localhost{path}"))
+            .body(Body::empty())
+            .unwrap()
+    };
+    let answer = client.send_request(get("/slow"));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.shutdown.cancel();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let refused = client.send_request(get("/")).await;
+    assert!(refused.is_err(), "a new request goes elsewhere, on another connection");
+    let answer = answer.await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), answer.body().size_hint().exact()),
+        (200, Some(4))
+    );
+    server.task.await.unwrap();
+    connection.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_http1_client_is_told_to_close() {
+    let server = TestServer::start(Limits::default()).await;
+    let stream = server.connect(None).await.unwrap();
+    let answer = tokio::spawn(keep_alive_get(stream, "/slow"));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.shutdown.cancel();
+    let answer = answer.await.unwrap().unwrap().to_lowercase();
+    assert!(
+        answer.contains("connection: close") && answer.ends_with("slow"),
+        "{answer}"
+    );
 }
