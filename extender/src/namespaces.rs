@@ -19,9 +19,17 @@ use crate::index::Index;
 const NAMESPACES_LISTED: &str = "namespaces";
 
 /// Tell the index which namespaces the webhook serves, until `stop`. Not ready before the first list is there.
-pub async fn run(client: Client, index: Arc<Index>, readiness: Readiness, stop: CancellationToken) {
+pub fn run(
+    client: Client,
+    index: Arc<Index>,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> {
     readiness.expect(NAMESPACES_LISTED);
-    stop.run_until_cancelled(follow(client, &index, &readiness)).await;
+    // At once, not when the task begins: a process that is asked in between is not ready.
+    async move {
+        stop.run_until_cancelled(follow(client, &index, &readiness)).await;
+    }
 }
 
 async fn follow(client: Client, index: &Index, readiness: &Readiness) {

@@ -49,7 +49,7 @@ impl Server<'_> {
 }
 
 /// A client for a kubeconfig's current context.
-pub(crate) async fn client(kubeconfig: &str) -> Result<kube::Client> {
+pub async fn client(kubeconfig: &str) -> Result<kube::Client> {
     let config = kube::Config::from_custom_kubeconfig(Kubeconfig::from_yaml(kubeconfig)?, &Default::default()).await?;
     Ok(kube::Client::try_from(config)?)
 }

@@ -39,6 +39,7 @@ mod wait;
 
 pub use binaries::Binaries;
 pub use cluster::{Cluster, ClusterOptions, Component};
+pub use kubeconfig::client as client_of;
 pub use link::{Link, Network};
 pub use nodes::NodePool;
 pub use pki::{Authority, KeyPair};

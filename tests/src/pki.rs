@@ -2,10 +2,13 @@
 
 use std::{fs, net::IpAddr, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose,
+    SanType, date_time_ymd,
 };
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 
 /// A certificate and its private key, in PEM.
 #[derive(Clone, Debug)]
@@ -48,6 +51,25 @@ impl Authority {
         })
     }
 
+    /// An authority of cert-manager's, by its common name, its certificate and its private key (PEM, P-256).
+    pub fn of_cert_manager(name: &str, certificate: &str, key: &str) -> Result<Self> {
+        let der = PrivateSec1KeyDer::from_pem_slice(key.as_bytes())?;
+        let der = PrivatePkcs8KeyDer::from(pkcs8(der.secret_sec1_der())?);
+        let pair = KeyPair {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+        };
+        let mut issuer = params("", None);
+        // Names are compared byte by byte, and Go writes them like this.
+        issuer.distinguished_name = rcgen::DistinguishedName::new();
+        let name = DnValue::PrintableString(name.try_into()?);
+        issuer.distinguished_name.push(DnType::CommonName, name);
+        Ok(Self {
+            pair,
+            issuer: Issuer::new(issuer, rcgen::KeyPair::try_from(&der)?),
+        })
+    }
+
     /// The authority's own certificate and key.
     pub fn pair(&self) -> &KeyPair {
         &self.pair
@@ -56,6 +78,14 @@ impl Authority {
     /// A client certificate: Kubernetes reads the common name as the user and the organization as the group.
     pub fn client(&self, user: &str, group: Option<&str>) -> Result<KeyPair> {
         self.sign(params(user, group), ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// A client certificate that has expired.
+    pub fn expired_client(&self, user: &str) -> Result<KeyPair> {
+        let mut params = params(user, None);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2020, 12, 31);
+        self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
     /// A serving certificate for DNS names and IP addresses.
@@ -83,6 +113,17 @@ impl Authority {
             key: key.serialize_pem(),
         })
     }
+}
+
+/// The same key in the one form that our library reads: PKCS#8 (RFC 5208) around SEC 1 (RFC 5915), both DER.
+fn pkcs8(sec1: &[u8]) -> Result<Vec<u8>> {
+    const VERSION_AND_P256: [u8; 24] = [
+        0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+        0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
+    ];
+    ensure!(sec1.len() < 128, "not the key of P-256");
+    let inner = [&VERSION_AND_P256[..], &[0x04, sec1.len() as u8], sec1].concat();
+    Ok([&[0x30, 0x81, inner.len() as u8], &inner[..]].concat())
 }
 
 fn params(name: &str, organization: Option<&str>) -> CertificateParams {

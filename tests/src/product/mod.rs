@@ -23,7 +23,7 @@ use futures::future::try_join_all;
 pub use connect::{Scope, add_target, grant};
 pub use install::{Role, point_at_extender};
 pub use programs::{Profile, Programs};
-pub use seat::Seat;
+pub use seat::{Seat, admin_get};
 
 use crate::{ClusterOptions, Testbed};
 

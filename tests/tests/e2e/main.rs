@@ -15,6 +15,7 @@ mod interruptions;
 mod opting_in;
 mod placement;
 mod targets;
+mod who_may;
 mod workloads;
 mod world;
 
@@ -30,6 +31,7 @@ fn main() {
         targets::tests(),
         bad_input::tests(),
         interruptions::tests(),
+        who_may::tests(),
     ]
     .into_iter()
     .flatten()
