@@ -32,6 +32,10 @@ pub trait Runner: Send + Sync + 'static {
     /// a time for one target. May return early to be connected anew.
     fn run(&self, target: AnyTarget, client: Client, stop: CancellationToken) -> impl Future<Output = ()> + Send;
 
+    /// The target exists. Before anything else is said of it, and before [`Runner::synced`]: its credentials may take
+    /// their time, and until then it must not pass for one that is gone.
+    fn known(&self, _target: &AnyTarget) {}
+
     /// The target cannot be connected until its owner mends it.
     fn failed(&self, target: AnyTarget, error: ConnectError) -> impl Future<Output = ()> + Send;
 
@@ -166,6 +170,7 @@ impl<R: Runner> Set<R> {
             Some(task) => Some(tokio::spawn(async move { drop(task.end().await) })),
             None => self.leaving.remove(&target.target),
         };
+        self.runner.known(&target);
         let stop = CancellationToken::new();
         let drive = drive(self.client.clone(), self.runner.clone(), target.clone(), stop.clone());
         let handle = tokio::spawn(async move {
