@@ -11,6 +11,7 @@
 //! * [`target`], [`source`], [`chaperon`], [`summary`]: the custom resources, `multicluster.admiralty.io/v1alpha1`.
 //! * [`virtual_node`]: a target's identity and the name of its virtual node.
 //! * [`options`]: what a user asks for by pod annotations, parsed.
+//! * [`fence`]: how a delegate stops when its source has fallen silent.
 //! * [`labels`]: how label keys change on the way to a target.
 //! * [`quantity`], [`resources`]: amounts, and what a pod requests.
 //! * [`view`]: objects as far as watches need them.
@@ -20,6 +21,7 @@
 
 pub mod chaperon;
 pub mod crds;
+pub mod fence;
 pub mod labels;
 pub mod names;
 pub mod options;

@@ -23,6 +23,12 @@ pub const USE_CONSTRAINTS_FROM_SPEC: &str =
 pub const PROXY_POD_SCHEDULING_CONSTRAINTS: &str = "multicluster.admiralty.io/proxy-pod-scheduling-constraints";
 /// Pod annotation: labels (as `key=value`) that match keep their key on the delegate.
 pub const NO_PREFIX_LABEL_REGEXP: &str = "multicluster.admiralty.io/no-prefix-label-regexp";
+/// Pod annotation: the target stops the delegate when it has not heard of the source for so long. See
+/// [`crate::fence`].
+pub const FENCE_AFTER: &str = "multicluster.admiralty.io/fence-after";
+/// Pod annotation made by the extender, before it creates a chaperon for a pod that must not run twice: the virtual node.
+/// While that target cannot be asked, the pod goes nowhere else. It outlives whoever knows more.
+pub const ATTEMPTED_IN: &str = "multicluster.admiralty.io/attempted-in";
 /// Pod annotation made by the webhook: the pod as submitted, as YAML.
 pub const SOURCE_POD_MANIFEST: &str = "multicluster.admiralty.io/sourcepod-manifest";
 /// Pod label made by the webhook: marks proxy pods, so that they can be watched alone.
@@ -47,6 +53,8 @@ pub const VIRTUAL_NODE: &str = "multicluster.admiralty.io/virtual-node";
 /// Annotation of chaperons: the user that made them, as the target's API server knows it. A policy in the target sees to
 /// it that the annotation is true, and that no other user touches the chaperon.
 pub const SOURCE_USER: &str = "multicluster.admiralty.io/source-user";
+/// Annotation of fenced chaperons: the target's heartbeat that their source has seen last.
+pub const HEARD: &str = "multicluster.admiralty.io/heard";
 /// Annotation of delegates.
 pub const IS_DELEGATE: &str = "multicluster.admiralty.io/is-delegate";
 
@@ -71,6 +79,8 @@ pub const NETWORK_UNAVAILABLE: &str = "node.kubernetes.io/network-unavailable";
 pub const NOT_READY: &str = "node.kubernetes.io/not-ready";
 /// Taint that the node-lifecycle controller puts on nodes that stopped renewing their Lease.
 pub const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+/// Taint that an administrator puts on a node that is down for certain: what it ran may be started elsewhere (KEP-2268).
+pub const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 /// Seconds of toleration that the API server's DefaultTolerationSeconds plugin gives.
 pub const API_SERVER_DEFAULT_TOLERATION_SECONDS: i64 = 300;
 

@@ -1,13 +1,14 @@
 //! What a user asks for by pod annotations, parsed once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Affinity, Toleration, TopologySpreadConstraint};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::names;
+use crate::{fence, names};
 
 /// Longest annotation value that is looked into, in bytes. The API server allows 256 KiB for all of them together.
 const MAX_REGEXP: usize = 4096;
@@ -34,6 +35,16 @@ pub enum InvalidAnnotation {
         /// Key of the annotation.
         key: &'static str,
         /// What the parser said.
+        reason: String,
+    },
+    /// Not a time that a fence may take.
+    #[error(
+        "annotation {key}: {reason}; write a whole number and a unit (s, m or h), from 20s to 24h, such as 60s or 5m"
+    )]
+    Fence {
+        /// Key of the annotation.
+        key: &'static str,
+        /// What is wrong.
         reason: String,
     },
     /// The saved pod cannot be read.
@@ -127,6 +138,8 @@ pub struct PodOptions {
     pub proxy_constraints: ProxyConstraints,
     /// Labels that keep their key on the delegate.
     pub no_prefix: Option<Regex>,
+    /// After how long without a word of its source a target stops the delegate.
+    pub fence_after: Option<Duration>,
 }
 
 impl PodOptions {
@@ -141,10 +154,19 @@ impl PodOptions {
             .get(names::NO_PREFIX_LABEL_REGEXP)
             .map(|text| no_prefix_regexp(text))
             .transpose()?;
+        let fence_after = annotations
+            .get(names::FENCE_AFTER)
+            .map(|text| fence::parse(text))
+            .transpose()
+            .map_err(|reason| InvalidAnnotation::Fence {
+                key: names::FENCE_AFTER,
+                reason,
+            })?;
         Ok(Self {
             no_reservation: annotations.contains_key(names::NO_RESERVATION),
             proxy_constraints,
             no_prefix,
+            fence_after,
         })
     }
 }
@@ -286,6 +308,8 @@ mod tests {
             ),
             (names::PROXY_POD_SCHEDULING_CONSTRAINTS, "- a", "write YAML"),
             (names::NO_PREFIX_LABEL_REGEXP, "(", "regular expression"),
+            (names::FENCE_AFTER, "", "write a whole number"),
+            (names::FENCE_AFTER, "5s", "from 20s"),
             (
                 names::NO_PREFIX_LABEL_REGEXP,
                 "((((a{999}){999}){999}){999})",
