@@ -139,6 +139,10 @@ impl Watches {
 }
 
 impl Runner for Watches {
+    fn known(&self, target: &AnyTarget) {
+        self.index.known(&target.target);
+    }
+
     async fn run(&self, target: AnyTarget, client: Client, stop: CancellationToken) {
         let target = &target.target;
         tracing::info!(target_cluster = %target, "connected");
@@ -169,6 +173,7 @@ impl Runner for Watches {
     }
 
     async fn synced(&self) {
+        self.index.set_all_known();
         self.readiness.set(TARGETS_LISTED, true);
     }
 }

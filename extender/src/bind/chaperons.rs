@@ -52,11 +52,7 @@ impl Chaperons {
                 Err(kube::Error::Api(status)) if status.is_already_exists() => {}
                 Err(error) => return Err(self.error(error)),
             }
-            let existing = self
-                .in_time(CREATION, self.api.get_opt(name))
-                .await?
-                .map_err(|error| self.error(error))?;
-            match existing {
+            match self.find(name).await? {
                 None => {}
                 Some(other) if !same_parent(&other, chaperon) || !made_by(&other, source_user(chaperon)) => {
                     return Err(BindError::Foreign {
@@ -69,6 +65,13 @@ impl Chaperons {
             }
         }
         Err(BindError::StillDeleting(self.target.clone()))
+    }
+
+    /// The chaperon of this name, as it is now.
+    pub async fn find(&self, name: &str) -> Result<Option<PodChaperon>, BindError> {
+        self.in_time(CREATION, self.api.get_opt(name))
+            .await?
+            .map_err(|error| self.error(error))
     }
 
     /// Delete exactly this chaperon; its delegate goes first. It is no error when it is gone.

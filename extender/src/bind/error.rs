@@ -39,9 +39,9 @@ pub enum BindError {
         /// Why.
         refusal: Refusal,
     },
-    /// A StatefulSet's pod may run in a target that does not answer.
+    /// A pod that must not run twice may run behind a virtual node whose target does not answer.
     #[error("the pod may still run in {0}, which is unreachable")]
-    Held(TargetRef),
+    Held(String),
     /// Somebody else's chaperon has the name.
     #[error("{target}: PodChaperon {name} exists and belongs to another pod or another user")]
     Foreign {

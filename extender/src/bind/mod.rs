@@ -6,6 +6,9 @@
 //!                                                                                        └▶ neither in time: chaperon stays
 //! ```
 //!
+//! A pod that must not run twice gets an annotation that says where it is tried, before its chaperon is made: whoever
+//! comes later, and remembers nothing, keeps it from other targets until that one can be asked.
+//!
 //! Every step may be cut off, and the whole be called again for the same pod: the chaperon's name follows from the
 //! pod's UID, and what exists already is gone on with.
 
@@ -31,7 +34,7 @@ pub use error::BindError;
 pub use flights::{Flights, Outcome};
 pub use refusals::Refusals;
 
-use crate::core::pod::{InvalidPod, Wanted, is_proxy, is_stateful};
+use crate::core::pod::{InvalidPod, Wanted, is_proxy, is_unique};
 use crate::index::Index;
 use placement::Placement;
 use source::{Bound, Source};
@@ -136,7 +139,7 @@ impl Binder {
             request,
             pod,
             wanted: wanted(pod).map_err(|error| BindError::Invalid(Arc::new(error)))?,
-            stateful: is_stateful(&pod.metadata),
+            unique: is_unique(&pod.metadata),
             place: place.map_err(|refusal| self.refused(request, refusal))?,
             news: self.index.news(&request.uid),
             deadline,

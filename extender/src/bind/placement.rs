@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use multicluster_api::TargetRef;
+use multicluster_api::chaperon::chaperon_name;
 use multicluster_api::raw::RawPod;
 
 use super::chaperons::{Chaperons, Created};
@@ -10,8 +11,8 @@ use super::source::Bound;
 use super::{BindError, BindRequest, Binder, Outcome};
 use crate::core::attempt::{Attempt, Progress};
 use crate::core::delegate;
-use crate::core::pod::Wanted;
-use crate::index::{Index, News, Place};
+use crate::core::pod::{Wanted, attempted_in};
+use crate::index::{Index, News, Place, Whereabouts};
 
 /// Longest part of a reason that is told; schedulers of large clusters write long ones.
 const LONGEST_REASON: usize = 512;
@@ -22,7 +23,7 @@ pub(super) struct Placement<'a> {
     pub request: &'a BindRequest,
     pub pod: &'a RawPod,
     pub wanted: Wanted,
-    pub stateful: bool,
+    pub unique: bool,
     pub place: Place,
     pub news: News,
     pub deadline: Instant,
@@ -70,8 +71,8 @@ impl Placement<'_> {
             .attempts_elsewhere(self.target(), self.uid(), Instant::now())
         {
             let Some(client) = other.client.filter(|_| other.available) else {
-                match self.stateful {
-                    true => return Err(BindError::Held(other.target)),
+                match self.unique {
+                    true => return Err(BindError::Held(other.target.virtual_node().into())),
                     false => continue,
                 }
             };
@@ -82,7 +83,29 @@ impl Placement<'_> {
             self.wait_gone(&other.target, &other.attempt).await?;
             self.index().forget(&other.target, self.uid());
         }
-        Ok(())
+        self.leave_attempted().await
+    }
+
+    /// Where a unique pod was tried last it may have a chaperon that no watch has shown us (yet): the target is asked.
+    async fn leave_attempted(&self) -> Outcome {
+        let Some(node) = attempted_in(&self.pod.metadata).filter(|node| *node != self.place.node) else {
+            return Ok(());
+        };
+        let (target, client) = match self.index().whereabouts(node, Instant::now()) {
+            Whereabouts::Nowhere => return Ok(()),
+            Whereabouts::Unknown => return Err(BindError::Held(node.to_owned())),
+            Whereabouts::Known(target, client) => (target, client),
+        };
+        let chaperons = Chaperons::new(target.clone(), client, &self.request.namespace);
+        let found = chaperons.find(&chaperon_name(&self.request.name, self.uid())).await?;
+        let attempt = found.and_then(|found| Attempt::of(&found, &target, Instant::now()));
+        match attempt {
+            Some((uid, attempt)) if uid == self.uid() => {
+                chaperons.delete(&attempt.name, &attempt.uid).await?;
+                Err(BindError::StillDeleting(target))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Go on with the chaperon that is there, or create one.
@@ -114,6 +137,12 @@ impl Placement<'_> {
         let chaperon = delegate::chaperon(self.pod, &self.binder.cluster, self.target());
         let mut chaperon = chaperon.map_err(|error| BindError::Invalid(error.into()))?;
         delegate::sign(&mut chaperon, self.place.user.as_deref());
+        if self.unique {
+            // Looked up before the pod is marked: who sees the mark knows that nothing later was promised to the target.
+            let heartbeat = self.index().heartbeat(self.target());
+            delegate::mark_heard(&mut chaperon, heartbeat);
+            self.binder.source.mark_attempt(self.request, self.pod).await?;
+        }
         loop {
             let (existing, going) = match self.chaperons().create(&chaperon).await? {
                 Created::Exists(existing) => (existing, false),

@@ -3,15 +3,19 @@
 use std::future::Future;
 use std::time::Duration;
 
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
+use multicluster_api::names;
 use multicluster_api::raw::RawPod;
 use serde_json::{Value, json};
 
 use super::{BindError, BindRequest};
+use crate::core::pod::attempted_in;
 
 /// Longest wait for one answer of the source's API server.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How often a pod is marked that somebody else is writing to at the same time.
+const MARK_TRIES: usize = 3;
 
 /// The source cluster.
 #[derive(Clone)]
@@ -46,6 +50,35 @@ impl Source {
         }
     }
 
+    /// Write on the pod where it is tried from now on. The pod must be as it was read: not deleted meanwhile, and not
+    /// tried elsewhere by another replica.
+    pub async fn mark_attempt(&self, request: &BindRequest, pod: &RawPod) -> Result<(), BindError> {
+        let mut version = pod.metadata.resource_version.clone();
+        for _ in 0..MARK_TRIES {
+            let metadata = json!({
+                "uid": request.uid,
+                "resourceVersion": version,
+                "annotations": { names::ATTEMPTED_IN: request.node },
+            });
+            let patch = Patch::Merge(json!({ "metadata": metadata }));
+            let pods = self.pods(request);
+            // By way of the status: the right to change that lets nobody change what a pod runs.
+            let params = PatchParams::default();
+            match in_time(pods.patch_status(&request.name, &params, &patch)).await? {
+                Ok(_) => return Ok(()),
+                Err(kube::Error::Api(status)) if status.code == 404 => return Err(BindError::PodGone),
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(error) => return Err(unavailable(error)),
+            }
+            let now = self.pod(request).await?;
+            if let Some(node) = now.node_name().or(changed(pod, &now)) {
+                return Err(BindError::Busy(node.to_owned()));
+            }
+            version = now.metadata.resource_version;
+        }
+        Err(BindError::Source("the pod keeps changing".into()))
+    }
+
     /// Bind the pod. A conflict may well be our own success, of which the answer was lost.
     pub async fn bind(&self, request: &BindRequest) -> Bound {
         let binding = json!({
@@ -76,6 +109,11 @@ impl Source {
             Err(error) => Bound::Unknown(error),
         }
     }
+}
+
+/// Where somebody else has begun to try the pod.
+fn changed<'a>(before: &RawPod, now: &'a RawPod) -> Option<&'a str> {
+    attempted_in(&now.metadata).filter(|node| Some(*node) != attempted_in(&before.metadata))
 }
 
 fn unavailable(error: kube::Error) -> BindError {

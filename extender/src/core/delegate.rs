@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
 use multicluster_api::chaperon::chaperon_name;
 use multicluster_api::labels::delegate_labels;
 use multicluster_api::options::{PodOptions, ProxyConstraints, SchedulingConstraints};
 use multicluster_api::raw::RawPod;
-use multicluster_api::{PodChaperon, PodChaperonSpec, TargetRef, names};
+use multicluster_api::{PodChaperon, PodChaperonSpec, TargetRef, fence, names};
 use serde_json::{Map, Value};
 
 use super::pod::{InvalidPod, manifest};
@@ -85,6 +86,15 @@ pub fn sign(chaperon: &mut PodChaperon, user: Option<&str>) {
     }
 }
 
+/// Say of a fenced chaperon which of the target's heartbeats its source has seen last: should its creation be late on its
+/// way, it counts for no more than that.
+pub fn mark_heard(chaperon: &mut PodChaperon, heartbeat: Option<Timestamp>) {
+    let annotations = chaperon.metadata.annotations.get_or_insert_default();
+    if let Some(heartbeat) = heartbeat.filter(|_| annotations.contains_key(names::FENCE_AFTER)) {
+        annotations.insert(names::HEARD.into(), fence::format_heartbeat(heartbeat));
+    }
+}
+
 fn labels(pod: &RawPod, cluster: &str, options: &PodOptions) -> BTreeMap<String, String> {
     let users = pod
         .metadata
@@ -113,6 +123,9 @@ fn delegate_annotations(
     result.insert(names::PARENT_NAMESPACE.into(), own(&pod.metadata.namespace));
     result.insert(names::IS_DELEGATE.into(), String::new());
     result.insert(names::VIRTUAL_NODE.into(), target.virtual_node().into());
+    if let Some(fence) = annotations.get(names::FENCE_AFTER) {
+        result.insert(names::FENCE_AFTER.into(), fence.clone());
+    }
     result
 }
 

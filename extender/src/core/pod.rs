@@ -29,8 +29,10 @@ pub struct SourcePod {
 pub struct Proxy {
     /// What its delegate wants of a node.
     pub wanted: Wanted,
-    /// Two of its kind at a time would be wrong: a StatefulSet gives each an identity.
-    pub stateful: bool,
+    /// It must not run in two places.
+    pub unique: bool,
+    /// The virtual node where it was last tried, if it is unique: a delegate may run there that nobody remembers.
+    pub attempted_in: Option<String>,
 }
 
 /// What a delegate wants of a node in its target.
@@ -70,12 +72,25 @@ pub fn is_proxy(metadata: &ObjectMeta) -> bool {
     has(&metadata.annotations, names::ELECT) && has(&metadata.labels, names::HAS_FINALIZER)
 }
 
-/// A StatefulSet controls the pod.
-pub fn is_stateful(metadata: &ObjectMeta) -> bool {
+/// Two of it at a time would be wrong: a StatefulSet gives the pod an identity, or its user wants it fenced.
+pub fn is_unique(metadata: &ObjectMeta) -> bool {
     let owners = metadata.owner_references.iter().flatten();
-    owners
+    let stateful = owners
         .filter(|owner| owner.controller == Some(true))
-        .any(|owner| owner.kind == "StatefulSet")
+        .any(|owner| owner.kind == "StatefulSet");
+    stateful || annotation(metadata, names::FENCE_AFTER).is_some()
+}
+
+/// Where a unique pod was last tried: the name of the virtual node. Nobody else's word is needed: who forges it keeps his
+/// own pod from starting.
+pub fn attempted_in(metadata: &ObjectMeta) -> Option<&str> {
+    annotation(metadata, names::ATTEMPTED_IN)
+        .filter(|node| !node.is_empty())
+        .filter(|_| is_unique(metadata))
+}
+
+fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    metadata.annotations.as_ref()?.get(key).map(String::as_str)
 }
 
 /// What the webhook saved of the pod as it was submitted.
@@ -94,7 +109,8 @@ impl SourcePod {
         let proxy = match is_proxy(metadata) {
             true => Some(Proxy {
                 wanted: Wanted::read(metadata, pod.spec.as_ref().unwrap_or(&empty))?,
-                stateful: is_stateful(metadata),
+                unique: is_unique(metadata),
+                attempted_in: attempted_in(metadata).map(str::to_owned),
             }),
             false => None,
         };

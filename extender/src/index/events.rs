@@ -1,6 +1,7 @@
 //! What watches and the supervisor tell the index.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use ahash::AHashSet;
@@ -14,6 +15,17 @@ use crate::core::nodes::Shard;
 use crate::core::pod::Wanted;
 
 impl Index {
+    /// A target exists; nothing more is known of it yet.
+    pub fn known(&self, target: &TargetRef) {
+        self.change(target, |_| {});
+    }
+
+    /// All targets that exist are known.
+    pub fn set_all_known(&self) {
+        self.all_known.store(true, Ordering::Release);
+        self.wake_all(&self.state.read());
+    }
+
     /// A target is connected, or connected anew: all that was known of it is to be read again.
     pub fn connected(&self, target: &TargetRef, client: Option<Client>) {
         self.change(target, |state| {
@@ -46,7 +58,10 @@ impl Index {
     /// The Target or ClusterTarget is gone.
     pub fn removed(&self, target: &TargetRef) {
         self.tell_waiters(target);
-        self.state.write().targets.remove(target.virtual_node().as_str());
+        let mut state = self.state.write();
+        state.targets.remove(target.virtual_node().as_str());
+        // Pods that were kept from others because of this one are free.
+        self.wake_all(&state);
     }
 
     /// A watch of this target has an error. What is known of it stays.

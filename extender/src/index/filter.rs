@@ -35,7 +35,7 @@ impl Index {
         if self.admits_in(&state, &pod.namespace, &pod.uid).is_err() {
             return vec![verdict::NAMESPACE_NOT_SERVED; candidates.len()];
         }
-        let holders = state.holders(&pod.uid, self.policy.stale_after, now);
+        let holders = self.holders(&state, &pod.uid, proxy, now);
         let judge = |candidate: &Candidate<'_>| self.judge(&state, pod, proxy, candidate, now);
         let mut verdicts: Vec<_> = candidates.iter().map(judge).collect();
         keep_to_holders(&mut verdicts, candidates, &holders, proxy);
@@ -48,6 +48,24 @@ impl Index {
             }
         }
         verdicts
+    }
+
+    /// Targets where the pod has a delegate; for a unique one also that where it was tried last, as long as nobody can
+    /// tell whether it has one there.
+    fn holders<'a>(&self, state: &'a State, uid: &str, proxy: &'a Proxy, now: Instant) -> Vec<Holder<'a>> {
+        let mut holders = state.holders(uid, self.policy.stale_after, now);
+        let tried = proxy.attempted_in.as_deref();
+        if let Some(node) = tried.filter(|node| !holders.iter().any(|holder| holder.node == *node)) {
+            let unclear = match state.targets.get(node) {
+                Some(target) => target.available(self.policy.stale_after, now).is_err(),
+                None => !self.are_all_known(),
+            };
+            if unclear {
+                let available = false;
+                holders.push(Holder { node, available });
+            }
+        }
+        holders
     }
 
     /// Everything but the pod's own history.
@@ -113,10 +131,7 @@ fn keep_to_holders(verdicts: &mut [Verdict], candidates: &[Candidate<'_>], holde
         .iter()
         .zip(candidates)
         .any(|(verdict, c)| *verdict == Verdict::Pass && is_holder(c.name));
-    let unreachable = holders
-        .iter()
-        .find(|holder| !holder.available)
-        .filter(|_| proxy.stateful);
+    let unreachable = holders.iter().find(|holder| !holder.available).filter(|_| proxy.unique);
     let reason = match unreachable {
         _ if held => "the pod has a delegate in another target".to_owned(),
         Some(holder) => format!("the pod may still run in {}, which is unreachable", holder.node),

@@ -16,6 +16,7 @@ mod verdict;
 pub(crate) mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ahash::{AHashMap, AHashSet};
@@ -24,7 +25,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, mpsc};
 
 pub use filter::Candidate;
-pub use placing::{Found, News, Place, Refusal};
+pub use placing::{Found, News, Place, Refusal, Whereabouts};
 pub use verdict::Verdict;
 
 use crate::core::failures::Failures;
@@ -49,6 +50,8 @@ pub struct Policy {
 /// All targets, by the names of their virtual nodes.
 pub struct Index {
     state: RwLock<State>,
+    /// All targets that exist are known: one that is not known does not exist.
+    all_known: AtomicBool,
     /// Nodes that refused pods because they were no target's, as far as was known.
     strangers: Mutex<AHashSet<String>>,
     namespaces: Namespaces,
@@ -80,6 +83,7 @@ impl Index {
         let (wakes, receiver) = mpsc::unbounded_channel();
         let index = Self {
             state: RwLock::default(),
+            all_known: AtomicBool::new(false),
             strangers: Mutex::default(),
             namespaces: Namespaces::default(),
             failures: Failures::new(policy.failure_ttl),
@@ -125,6 +129,15 @@ impl Index {
             // The receiver only goes at shutdown.
             let _ = self.wakes.send(node.to_owned());
         }
+    }
+
+    /// Something changed that may free pods for any target.
+    fn wake_all(&self, state: &State) {
+        state.targets.iter().for_each(|(node, target)| self.wake(node, target));
+    }
+
+    fn are_all_known(&self) -> bool {
+        self.all_known.load(Ordering::Acquire)
     }
 
     fn remember_stranger(&self, node: &str) {

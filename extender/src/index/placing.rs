@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use multicluster_api::TargetRef;
 use tokio::sync::Notify;
@@ -36,6 +37,16 @@ pub struct Found {
     pub available: bool,
     /// The chaperon.
     pub attempt: Attempt,
+}
+
+/// What is known of the target that a virtual node stands for.
+pub enum Whereabouts {
+    /// There is no such target.
+    Nowhere,
+    /// It cannot be asked just now.
+    Unknown,
+    /// It can be asked.
+    Known(TargetRef, Client),
 }
 
 /// Why a bind cannot begin, or go on.
@@ -117,6 +128,28 @@ impl Index {
         let state = self.state.read();
         let known = state.targets.get(target.virtual_node().as_str());
         known.is_some_and(|known| known.heard_of(self.policy.stale_after, now).is_ok())
+    }
+
+    /// Can the target behind this node be asked?
+    pub fn whereabouts(&self, node: &str, now: Instant) -> Whereabouts {
+        let state = self.state.read();
+        match state.targets.get(node) {
+            None if self.are_all_known() => Whereabouts::Nowhere,
+            None => Whereabouts::Unknown,
+            Some(known) => match &known.client {
+                Some(client) if known.available(self.policy.stale_after, now).is_ok() => {
+                    Whereabouts::Known(known.target.clone(), client.clone())
+                }
+                _ => Whereabouts::Unknown,
+            },
+        }
+    }
+
+    /// The heartbeat of a target that was seen last.
+    pub fn heartbeat(&self, target: &TargetRef) -> Option<Timestamp> {
+        let state = self.state.read();
+        let known = state.targets.get(target.virtual_node().as_str())?;
+        known.heartbeat()
     }
 
     /// When a target becomes stale unless it is heard of; now, when it is gone.

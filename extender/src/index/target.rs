@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use multicluster_api::resources::Resources;
 use multicluster_api::{ClusterSummary, TargetRef};
@@ -137,6 +138,11 @@ impl TargetState {
     /// When it becomes stale, unless its agent is heard of before.
     pub fn stale_at(&self, stale_after: Duration) -> Option<Instant> {
         Some(self.summary.as_ref()?.heard + stale_after)
+    }
+
+    /// The heartbeat that was seen last.
+    pub(super) fn heartbeat(&self) -> Option<Timestamp> {
+        Some(self.summary.as_ref()?.heartbeat.as_ref()?.0)
     }
 
     /// Is there room for the pod? Pods that leave it to the target's scheduler are not looked at.

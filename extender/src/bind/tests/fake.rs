@@ -23,6 +23,7 @@ struct State {
     chaperons: Vec<PodChaperon>,
     writes: Vec<String>,
     lose_binding_answer: bool,
+    change_after_read: Option<RawPod>,
     deny_chaperons: bool,
     fault: Option<Fault>,
     made: usize,
@@ -63,6 +64,15 @@ impl Fake {
 
     pub fn set_pod(&self, pod: Option<RawPod>) {
         self.state.lock().pod = pod;
+    }
+
+    pub fn pod(&self) -> RawPod {
+        self.state.lock().pod.clone().unwrap()
+    }
+
+    /// Somebody changes the pod right after it is read for the first time.
+    pub fn change_after_read(&self, pod: RawPod) {
+        self.state.lock().change_after_read = Some(pod);
     }
 
     pub fn put_chaperon(&self, chaperon: PodChaperon) {
@@ -116,8 +126,13 @@ impl State {
                 .push(format!("{method} {}", parts[parts.len().saturating_sub(2)..].join("/")));
         }
         match (method, parts.as_slice()) {
-            (&Method::GET, [.., "pods", _]) => found(self.pod.as_ref().map(|pod| json!(pod))),
+            (&Method::GET, [.., "pods", _]) => {
+                let read = self.pod.as_ref().map(|pod| json!(pod));
+                self.pod = self.change_after_read.take().or(self.pod.take());
+                found(read)
+            }
             (&Method::POST, [.., "pods", _, "binding"]) => self.bind(&body),
+            (&Method::PATCH, [.., "pods", _, "status"]) => self.mark(&body),
             (&Method::POST, [.., "podchaperons"]) => self.create(body),
             (_, [.., "podchaperons", name]) => {
                 let named = |c: &PodChaperon| c.metadata.name.as_deref() == Some(name);
@@ -153,6 +168,23 @@ impl State {
                 json!({"kind": "Status", "apiVersion": "v1", "status": "Success", "code": 201}),
             ),
         }
+    }
+
+    fn mark(&mut self, body: &Value) -> (u16, Value) {
+        let Some(pod) = &mut self.pod else {
+            return failure(404, "NotFound");
+        };
+        let metadata = &mut pod.metadata;
+        let same = |field: &str, value: &Option<String>| body["metadata"][field].as_str() == value.as_deref();
+        if !same("uid", &metadata.uid) || !same("resourceVersion", &metadata.resource_version) {
+            return failure(409, "Conflict");
+        }
+        let annotations: std::collections::BTreeMap<String, String> =
+            serde_json::from_value(body["metadata"]["annotations"].clone()).unwrap();
+        metadata.annotations.get_or_insert_default().extend(annotations);
+        let version: u64 = metadata.resource_version.as_deref().unwrap_or("0").parse().unwrap();
+        metadata.resource_version = Some((version + 1).to_string());
+        (200, json!(pod))
     }
 
     fn create(&mut self, body: Value) -> (u16, Value) {

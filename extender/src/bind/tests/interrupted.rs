@@ -172,3 +172,78 @@ async fn a_chaperon_that_came_through_another_target_goes_first() {
     assert!(world.eu_api.writes()[1].starts_with("DELETE"));
     world.bind(eu(), &world.eu_api, scheduled()).await.unwrap();
 }
+
+/// A StatefulSet's pod, last tried in eu.
+fn tried_in_eu() -> RawPod {
+    let mut pod = pod();
+    let owner = json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "a", "uid": "s", "controller": true}]);
+    pod.metadata.owner_references = serde_json::from_value(owner).unwrap();
+    let annotations = pod.metadata.annotations.as_mut().unwrap();
+    annotations.insert(names::ATTEMPTED_IN.into(), eu().virtual_node().into());
+    pod
+}
+
+#[tokio::test]
+async fn a_unique_pod_is_marked_before_its_chaperon_is_made_and_others_cost_no_write() {
+    let world = world(tried_in_eu());
+    world.bind(us(), &world.us_api, scheduled()).await.unwrap();
+    assert_eq!(world.source.writes(), ["PATCH a/status", "POST a/binding"]);
+    let marked = world.source.pod().metadata.annotations.unwrap();
+    assert_eq!(marked[names::ATTEMPTED_IN], us().virtual_node().as_str());
+}
+
+#[tokio::test]
+async fn an_attempt_that_nobody_remembers_holds_its_pod() {
+    let world = world(tried_in_eu());
+    world.index.failed(&eu(), "gone".into());
+    let error = world.binder.bind(to(&us())).await.unwrap_err();
+    assert!(matches!(error, BindError::Held(_)), "{error}");
+    assert!(world.us_api.writes().is_empty() && world.source.writes().is_empty());
+    // Its Target is deleted: the user says that nothing runs there.
+    world.index.set_all_known();
+    world.index.removed(&eu());
+    world.bind(us(), &world.us_api, scheduled()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_chaperon_that_no_watch_has_shown_is_found_and_goes_first() {
+    let world = world(tried_in_eu());
+    world.eu_api.put_chaperon(left_behind(&eu(), "c0"));
+    let error = world.binder.bind(to(&us())).await.unwrap_err();
+    assert!(matches!(error, BindError::StillDeleting(_)), "{error}");
+    assert!(world.eu_api.writes()[0].starts_with("DELETE"));
+    assert!(world.us_api.writes().is_empty());
+    world.bind(us(), &world.us_api, scheduled()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_unique_pod_that_changed_since_it_was_read_gets_no_chaperon() {
+    for (deleted, outcome) in [(true, "gone"), (false, "refused")] {
+        let world = world(tried_in_eu());
+        let mut later = tried_in_eu();
+        later.metadata.resource_version = Some("2".into());
+        match deleted {
+            true => later.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap(),
+            false => {
+                let annotations = later.metadata.annotations.as_mut().unwrap();
+                annotations.insert(names::ATTEMPTED_IN.into(), "admiralty-third".into());
+            }
+        }
+        world.source.change_after_read(later);
+        let error = world.binder.bind(to(&us())).await.unwrap_err();
+        assert_eq!(error.outcome(), outcome, "{error}");
+        assert!(world.us_api.writes().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_fenced_chaperon_says_which_heartbeat_its_source_has_seen() {
+    let mut fenced = pod();
+    let annotations = fenced.metadata.annotations.as_mut().unwrap();
+    annotations.insert(names::FENCE_AFTER.into(), "60s".into());
+    let world = world(fenced);
+    world.bind(eu(), &world.eu_api, scheduled()).await.unwrap();
+    let annotations = world.eu_api.chaperon().await.metadata.annotations.unwrap();
+    assert_eq!(annotations[names::FENCE_AFTER], "60s");
+    assert_eq!(annotations[names::HEARD], "1970-01-01T00:00:01.000000Z");
+}

@@ -243,6 +243,43 @@ fn a_statefulsets_pod_waits_for_a_target_that_may_still_run_it() {
 }
 
 #[test]
+fn a_unique_pod_stays_where_it_was_tried_until_that_target_can_be_asked() {
+    let mut tried = proxy_pod("a", "1", spec("1"));
+    let annotations = tried.metadata.annotations.as_mut().unwrap();
+    annotations.insert(names::ATTEMPTED_IN.into(), "admiralty-eu".into());
+    let mut unique = tried.clone();
+    let annotations = unique.metadata.annotations.as_mut().unwrap();
+    annotations.insert(names::FENCE_AFTER.into(), "60s".into());
+    let held = || failed("the pod may still run in admiralty-eu, which is unreachable");
+
+    // As after a restart: nothing is remembered.
+    let (index, _wakes) = index();
+    ready(&index, &us(), None, vec![node("n1")]);
+    assert_eq!(filter(&index, &unique, &[&us()]), [held()], "not all targets are known");
+    assert_eq!(filter(&index, &tried, &[&us()]), [Verdict::Pass]);
+    index.known(&eu());
+    index.set_all_known();
+    assert_eq!(filter(&index, &unique, &[&us()]), [held()], "not connected");
+    index.connected(&eu(), None);
+    index.summary(&eu(), Some(&summary(1, true)), Instant::now());
+    assert_eq!(
+        filter(&index, &unique, &[&us()]),
+        [held()],
+        "its chaperons are not listed"
+    );
+    ready(&index, &eu(), None, vec![node("n1")]);
+    assert_eq!(filter(&index, &unique, &[&eu(), &us()]), [Verdict::Pass, Verdict::Pass]);
+    index.failed(&eu(), "no secret".into());
+    assert_eq!(filter(&index, &unique, &[&us()]), [held()]);
+    index.removed(&eu());
+    assert_eq!(
+        filter(&index, &unique, &[&us()]),
+        [Verdict::Pass],
+        "the Target was deleted"
+    );
+}
+
+#[test]
 fn scores_follow_the_room_that_is_left() {
     let (index, _wakes) = index();
     ready(&index, &eu(), None, vec![node("n1"), node("n2")]);
