@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::source::health::{Limits, Reach};
 use crate::source::mass_failure::MassFailure;
+use crate::source::out_of_service::OutOfService;
 use crate::source::proxy_pods::{ProxyPod, ProxyPods};
 
 /// The source cluster.
@@ -37,6 +38,8 @@ pub struct Home {
     pub metrics: Arc<Metrics>,
     /// Its proxy pods.
     pub pods: ProxyPods,
+    /// Virtual nodes that an administrator has given up.
+    pub out_of_service: OutOfService,
     /// Pods (by UID) that may belong to no target.
     pub queue: Queue<String>,
 }

@@ -19,8 +19,10 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::source::fleet::Fleet;
 use crate::source::mass_failure::MassFailure;
+use crate::source::out_of_service::OutOfService;
 use crate::source::proxy_pods::ProxyPods;
 use crate::target::delegates::Delegates;
+use crate::target::fence::Heartbeats;
 use crate::target::publish::Publisher;
 use crate::target::{grants, pods};
 use crate::uninstall::at_exit::Leaving;
@@ -119,8 +121,10 @@ impl Agent {
     }
 
     fn target(&self, tasks: &mut JoinSet<()>, client: &Client, events: &Events, stop: &CancellationToken) {
-        let delegates = Delegates::new(client.clone(), events.clone(), self.metrics.clone());
-        let publisher = Publisher::new(client.clone(), self.args.publish_nodes);
+        let heartbeats = Arc::new(Heartbeats::default());
+        let (events, metrics) = (events.clone(), self.metrics.clone());
+        let delegates = Delegates::new(client.clone(), heartbeats.clone(), events.clone(), metrics);
+        let publisher = Publisher::new(client.clone(), self.args.publish_nodes, heartbeats);
         tasks.spawn(delegates.clone().run(stop.clone()));
         tasks.spawn(publisher.clone().run(stop.clone()));
         tasks.spawn(grants::run(client.clone(), events.clone(), stop.clone()));
@@ -141,6 +145,7 @@ impl Agent {
             events,
             metrics: self.metrics.clone(),
             pods: ProxyPods::default(),
+            out_of_service: OutOfService::default(),
             queue: Queue::default(),
         });
         let ready = self.readiness.clone();

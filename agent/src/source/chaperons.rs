@@ -1,11 +1,12 @@
 //! The chaperons of our proxy pods in one target.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use kube::ResourceExt;
 use multicluster_api::chaperon::chaperon_name;
 use multicluster_api::view::ChaperonView;
-use multicluster_api::{PodChaperonStatus, names};
+use multicluster_api::{PodChaperonStatus, fence, names};
 use parking_lot::RwLock;
 
 use crate::follow::Key;
@@ -21,6 +22,8 @@ pub struct RemoteChaperon {
     pub parent_name: String,
     /// It has a deletion timestamp.
     pub deleting: bool,
+    /// After how long without a word of us its delegate is stopped.
+    pub fence: Option<Duration>,
     /// The delegate's status.
     pub status: PodChaperonStatus,
 }
@@ -56,6 +59,7 @@ impl Chaperons {
             key: key.clone(),
             parent_name,
             deleting: object.metadata.deletion_timestamp.is_some(),
+            fence: fence::of(object.annotations()),
             status: object.status.clone().unwrap_or_default(),
         };
         let mut inner = self.0.write();
@@ -97,6 +101,15 @@ impl Chaperons {
     /// The proxy pod is gone: nobody will ask about it again.
     pub fn forget(&self, parent: &str) {
         self.0.write().seen_gone.remove(parent);
+    }
+
+    /// Chaperons that have a fence, and do not go.
+    pub fn fenced(&self) -> Vec<(Key, Duration)> {
+        let inner = self.0.read();
+        let staying = inner.by_parent.values().filter(|chaperon| !chaperon.deleting);
+        staying
+            .filter_map(|chaperon| Some((chaperon.key.clone(), chaperon.fence?)))
+            .collect()
     }
 
     /// UIDs of the proxy pods that have a chaperon here.

@@ -50,6 +50,10 @@ pub fn decide(view: View<'_>) -> Action {
         (None, None) => Action::Nothing,
         (None, Some(chaperon)) => if_alive(chaperon, Action::ConfirmOrphan),
         (Some(pod), chaperon) if pod.node_name == view.node => bound_here(pod, chaperon, view.seen_going),
+        // Somebody has begun to try it here, and may be about to make the chaperon.
+        (Some(pod), None) if pod.deleting && pod.whereabouts() == view.node && pod.is_held() => {
+            Action::Confirm(Missing::RemoveFinalizer)
+        }
         (Some(_), None) => Action::Nothing,
         // Bound elsewhere: a left-over of an attempt.
         (Some(pod), Some(chaperon)) if !pod.node_name.is_empty() => if_alive(chaperon, Action::DeleteChaperon),
@@ -100,6 +104,13 @@ mod tests {
             deleting,
             finalizers: vec![names::FINALIZER.into()],
             ..Default::default()
+        }
+    }
+
+    fn tried_here(deleting: bool) -> ProxyPod {
+        ProxyPod {
+            attempted_in: NODE.into(),
+            ..pod("", deleting)
         }
     }
 
@@ -188,6 +199,22 @@ mod tests {
                 Some(pod("admiralty-us", false)),
                 Some(chaperon()),
                 Action::DeleteChaperon,
+            ),
+            (
+                "tried here, it goes, and nothing is seen here",
+                Some(tried_here(true)),
+                None,
+                Action::Confirm(Missing::RemoveFinalizer),
+            ),
+            ("tried here", Some(tried_here(false)), None, Action::Nothing),
+            (
+                "tried here, bound elsewhere",
+                Some(ProxyPod {
+                    node_name: "admiralty-us".into(),
+                    ..tried_here(true)
+                }),
+                None,
+                Action::Nothing,
             ),
             ("elsewhere", Some(pod("admiralty-us", false)), None, Action::Nothing),
             (

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::keep_node::NodeKeeper;
 use super::link::Link;
 use super::proxy_pods::ProxyPod;
+use super::release::{Release, release};
 use crate::follow::{Change, follow};
 use crate::home::Home;
 use crate::queue::Outcome;
@@ -69,6 +71,7 @@ impl Fleet {
         };
         tokio::select! {
             () = self.watch_pods() => {}
+            () = self.watch_nodes() => {}
             () = self.home.queue.run(CONCURRENCY, stop, work) => {}
         }
     }
@@ -99,13 +102,33 @@ impl Fleet {
         }
     }
 
+    async fn watch_nodes(&self) {
+        let ours = Config::default().labels(&format!("{}={}", names::PROVIDER, names::PROVIDER_VALUE));
+        let api = Api::<Node>::all(self.home.client.clone());
+        let mut changes = std::pin::pin!(follow("virtual nodes", api, ours));
+        while let Some(change) = changes.next().await {
+            match change {
+                Change::Put(node) if self.home.out_of_service.put(&node) => {
+                    tracing::warn!(node = node.name_any(), "out of service: pods that wait for it may go");
+                    self.home
+                        .pods
+                        .uids()
+                        .into_iter()
+                        .for_each(|uid| self.home.queue.add(uid));
+                }
+                Change::Gone((_, name)) => self.home.out_of_service.remove(&name),
+                Change::Put(_) | Change::Listed => {}
+            }
+        }
+    }
+
     fn dispatch(&self, pod: &ProxyPod) {
         let links = self.links.read();
         for link in links.values().filter(|link| link.concerns(pod)) {
             link.add(pod.uid.clone());
         }
         let homeless = !pod.node_name.is_empty() && !links.contains_key(&pod.node_name);
-        if homeless || (pod.deleting && pod.node_name.is_empty()) {
+        if homeless || (pod.deleting && pod.is_held()) {
             self.home.queue.add(pod.uid.clone());
         }
     }
@@ -128,7 +151,8 @@ impl Fleet {
         }
     }
 
-    /// A proxy pod that is bound to no known target: it was never bound, or its Target is gone.
+    /// A proxy pod that is bound to no known target (it was never bound, or its Target is gone), or one that waits for a
+    /// target that does not answer.
     async fn reconcile(&self, uid: String) -> Outcome {
         if !self.synced.load(Ordering::SeqCst) || !self.home.pods.is_listed() {
             return Outcome::Done;
@@ -137,7 +161,7 @@ impl Fleet {
             return Outcome::Done;
         };
         let result = match self.homeless(&pod) {
-            Homeless::No => return Outcome::Done,
+            Homeless::No => return self.let_go(&pod).await,
             Homeless::Delete => self.home.delete_pod(&pod).await,
             Homeless::Release => self.home.remove_finalizer(&pod).await,
         };
@@ -145,6 +169,30 @@ impl Fleet {
             Ok(()) => Outcome::Done,
             Err(error) => {
                 tracing::warn!(namespace = pod.namespace, pod = pod.name, %error, "proxy pod without a target");
+                Outcome::Retry
+            }
+        }
+    }
+
+    /// A pod that was deleted waits for its target to say that the delegate is gone, unless that is certain otherwise.
+    async fn let_go(&self, pod: &ProxyPod) -> Outcome {
+        let link = self.links.read().get(pod.whereabouts()).cloned();
+        let Some(link) = link else {
+            return Outcome::Done;
+        };
+        let reason = match release(pod, &link.silence(&pod.uid), Instant::now()) {
+            Release::Wait => return Outcome::Done,
+            Release::After(left) => return Outcome::Again(left),
+            Release::Now(reason) => reason,
+        };
+        match self.home.remove_finalizer(pod).await {
+            Ok(()) => {
+                let note = format!("released without a word of {}: {reason}", pod.whereabouts());
+                self.home.events.warning(pod.reference(), "Released", "Delete", note);
+                Outcome::Done
+            }
+            Err(error) => {
+                tracing::warn!(namespace = pod.namespace, pod = pod.name, %error, "letting go of a proxy pod");
                 Outcome::Retry
             }
         }
@@ -158,6 +206,8 @@ impl Fleet {
         }
         // A delegate may still run where an attempt to bind the pod has begun.
         let attempted = links.values().any(|link| link.chaperons.get(&pod.uid).is_some());
+        // Or may come to run: its target is asked first.
+        let attempted = attempted || links.contains_key(pod.whereabouts());
         match (pod.deleting, bound) {
             (true, _) if attempted => Homeless::No,
             (true, _) => Homeless::Release,
@@ -191,6 +241,10 @@ enum Homeless {
 }
 
 impl Runner for Fleet {
+    fn known(&self, target: &AnyTarget) {
+        self.link(target);
+    }
+
     async fn run(&self, target: AnyTarget, client: Client, stop: CancellationToken) {
         self.link(&target).run(target, client, stop).await;
     }

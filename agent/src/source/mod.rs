@@ -10,6 +10,8 @@
 //! * [`proxy_pods`]: the proxy pods of this cluster.
 //! * [`chaperons`]: their chaperons, per target.
 //! * [`decide`]: what to do about a pod and its chaperon. Pure.
+//! * [`release`]: when a pod may go whose target cannot be asked. Pure. [`out_of_service`]: by an administrator's word.
+//! * [`echo`]: which chaperons are told that their source lives. Pure.
 //! * [`status`]: the status of a proxy pod, from that of its delegate. Pure.
 //! * [`health`]: whether a target is well. Pure.
 //! * [`mass_failure`]: whether rather we are cut off, when most targets fail at once. Pure.
@@ -20,12 +22,15 @@
 
 pub mod chaperons;
 pub mod decide;
+pub mod echo;
 pub mod fleet;
 pub mod health;
 pub mod keep_node;
 pub mod link;
 pub mod mass_failure;
+pub mod out_of_service;
 pub mod proxy_pods;
+pub mod release;
 pub mod status;
 pub mod strays;
 pub mod target_status;

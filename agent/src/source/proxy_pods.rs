@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::api::core::v1::{ObjectReference, PodStatus};
 use kube::ResourceExt;
-use multicluster_api::names;
+use multicluster_api::options::SourceManifest;
 use multicluster_api::view::{ContainerView, PodView};
+use multicluster_api::{fence, names};
 use parking_lot::RwLock;
 
 use crate::follow::Key;
@@ -26,6 +28,12 @@ pub struct ProxyPod {
     pub deleting: bool,
     /// All finalizers.
     pub finalizers: Vec<String>,
+    /// The virtual node where the extender last tried it, if it must not run twice.
+    pub attempted_in: String,
+    /// When it was first seen to be where it is: bound to this node, or tried there.
+    pub placed: Option<Instant>,
+    /// How its target stops it, when it is fenced.
+    pub fence: Option<Fence>,
     /// Annotations that are not ours.
     pub annotations: BTreeMap<String, String>,
     /// Names of the containers, init containers and ephemeral containers.
@@ -36,7 +44,50 @@ pub struct ProxyPod {
     pub resource_version: String,
 }
 
+/// How a target stops a delegate of which its source has fallen silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// After so long.
+    pub after: Duration,
+    /// The delegate may take this time to stop.
+    pub grace: Duration,
+}
+
+impl Fence {
+    fn of(annotations: &BTreeMap<String, String>) -> Option<Self> {
+        let after = fence::of(annotations)?;
+        let saved = annotations.get(names::SOURCE_POD_MANIFEST);
+        let saved = saved.and_then(|text| SourceManifest::parse(text).ok());
+        let grace = saved.and_then(|saved| saved.termination_grace_period_seconds);
+        let grace = grace.map_or(fence::DEFAULT_GRACE, |seconds| {
+            Duration::from_secs(seconds.try_into().unwrap_or_default())
+        });
+        Some(Self { after, grace })
+    }
+}
+
 impl ProxyPod {
+    /// The virtual node whose target may have its delegate: the one that it is bound to, or was tried on.
+    pub fn whereabouts(&self) -> &str {
+        if self.node_name.is_empty() {
+            &self.attempted_in
+        } else {
+            &self.node_name
+        }
+    }
+
+    /// For events about it.
+    pub fn reference(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some("v1".into()),
+            kind: Some("Pod".into()),
+            namespace: Some(self.namespace.clone()),
+            name: Some(self.name.clone()),
+            uid: Some(self.uid.clone()),
+            ..Default::default()
+        }
+    }
+
     /// Does our finalizer hold it?
     pub fn is_held(&self) -> bool {
         self.finalizers.iter().any(|finalizer| finalizer == names::FINALIZER)
@@ -45,6 +96,8 @@ impl ProxyPod {
 
 impl From<PodView> for ProxyPod {
     fn from(pod: PodView) -> Self {
+        let fence = Fence::of(pod.annotations());
+        let attempted_in = pod.annotations().get(names::ATTEMPTED_IN).cloned().unwrap_or_default();
         let annotations = pod.annotations().iter().filter(|(key, _)| !names::is_ours(key));
         let names = |containers: Vec<ContainerView>| containers.into_iter().map(|container| container.name);
         Self {
@@ -52,6 +105,9 @@ impl From<PodView> for ProxyPod {
             namespace: pod.namespace().unwrap_or_default(),
             name: pod.name_any(),
             deleting: pod.metadata.deletion_timestamp.is_some(),
+            attempted_in,
+            placed: None,
+            fence,
             finalizers: pod.finalizers().to_vec(),
             annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
             resource_version: pod.resource_version().unwrap_or_default(),
@@ -78,8 +134,11 @@ struct Inner {
 
 impl ProxyPods {
     /// Take in a pod. Returns the UID of the pod that had its name before, if that was another one.
-    pub fn put(&self, pod: ProxyPod) -> Option<String> {
+    pub fn put(&self, mut pod: ProxyPod) -> Option<String> {
         let mut inner = self.0.write();
+        let known = inner.pods.get(&pod.uid);
+        let placed = known.filter(|known| known.whereabouts() == pod.whereabouts());
+        pod.placed = placed.map_or_else(|| Some(Instant::now()), |known| known.placed);
         let key = (pod.namespace.clone(), pod.name.clone());
         let replaced = inner.uids.insert(key, pod.uid.clone()).filter(|uid| *uid != pod.uid);
         if let Some(uid) = &replaced {

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use multicluster_api::{DelegateRef, PodChaperonStatus, names};
 
+use super::fence::{self, Fence, is_fenced};
 use super::index::{Chaperon, Delegate};
 
 /// How long a delegate that was deleted here stays away before the chaperon makes it anew. While the source is
@@ -33,12 +34,19 @@ pub enum Action {
         /// UID of the delegate.
         uid: String,
     },
+    /// Stop the delegate with this UID: its source has fallen silent.
+    Fence {
+        /// UID of the delegate.
+        uid: String,
+        /// The time that it has to stop.
+        grace: Duration,
+    },
     /// Write this status.
     Status(Box<PodChaperonStatus>),
 }
 
 /// Decide. `now` is the wall clock, for the time of a deletion that outlives this process.
-pub fn decide(chaperon: Option<&Chaperon>, delegate: Option<&Delegate>, now: Timestamp) -> Action {
+pub fn decide(chaperon: Option<&Chaperon>, delegate: Option<&Delegate>, fence: Fence, now: Timestamp) -> Action {
     match (chaperon, delegate) {
         // Without its chaperon a delegate is garbage, and the garbage collector knows its owner.
         (None, _) => Action::Nothing,
@@ -47,8 +55,51 @@ pub fn decide(chaperon: Option<&Chaperon>, delegate: Option<&Delegate>, now: Tim
             Action::Wait(Duration::from_secs(1))
         }
         (Some(chaperon), delegate) if chaperon.deletion.is_some() => going(chaperon, delegate, now),
-        (Some(chaperon), Some(delegate)) => with_delegate(chaperon, delegate),
-        (Some(chaperon), None) => without_delegate(chaperon, now),
+        (Some(chaperon), delegate) => {
+            if let Some(action) = fenced(chaperon, delegate, fence, now) {
+                return action;
+            }
+            let action = match delegate {
+                Some(delegate) => with_delegate(chaperon, delegate),
+                None => without_delegate(chaperon, now),
+            };
+            until_fence(action, fence)
+        }
+    }
+}
+
+/// What a fence demands. The status says so first: a process that is killed in between finds it, and goes on.
+fn fenced(chaperon: &Chaperon, delegate: Option<&Delegate>, fence: Fence, now: Timestamp) -> Option<Action> {
+    let mark = |status| Action::Status(Box::new(fence::fenced(status, chaperon.fence, now)));
+    let (over, marked) = (fence == Fence::Over, is_fenced(&chaperon.status));
+    match delegate {
+        Some(delegate) if delegate.deleting || is_final(&delegate.status) => None,
+        Some(delegate) if marked && is_of(chaperon, delegate) => Some(Action::Fence {
+            uid: delegate.uid.clone(),
+            grace: chaperon.grace,
+        }),
+        Some(delegate) if over => Some(mark(status(chaperon, delegate))),
+        // Its source has to make up its mind: the chaperon makes no other delegate.
+        None if marked => Some(Action::Nothing),
+        None if over && !is_final(&chaperon.status.pod) => Some(mark(chaperon.status.clone())),
+        _ => None,
+    }
+}
+
+fn is_of(chaperon: &Chaperon, delegate: &Delegate) -> bool {
+    chaperon
+        .status
+        .delegate
+        .as_ref()
+        .is_some_and(|known| known.uid == delegate.uid)
+}
+
+/// Look again when the fence is due.
+fn until_fence(action: Action, fence: Fence) -> Action {
+    match (action, fence) {
+        (Action::Nothing, Fence::Left(left)) => Action::Wait(left),
+        (Action::Wait(wait), Fence::Left(left)) => Action::Wait(wait.min(left)),
+        (action, _) => action,
     }
 }
 
@@ -153,7 +204,7 @@ fn status(chaperon: &Chaperon, delegate: &Delegate) -> PodChaperonStatus {
     };
     let changed =
         |(key, value): &(&String, &String)| !names::is_ours(key) && chaperon.annotations.get(*key) != Some(*value);
-    PodChaperonStatus {
+    let news = PodChaperonStatus {
         pod: delegate.status.clone(),
         delegate: Some(DelegateRef {
             uid: delegate.uid.clone(),
@@ -167,6 +218,19 @@ fn status(chaperon: &Chaperon, delegate: &Delegate) -> PodChaperonStatus {
                 .map(|(k, v)| (k.clone(), v.clone()))
                 .collect(),
         }),
+    };
+    match (known, is_fenced(&chaperon.status)) {
+        // The mark stays, as it was written.
+        (Some(known), true) => {
+            let mut news = news;
+            news.pod.reason = chaperon.status.pod.reason.clone();
+            news.pod.message = chaperon.status.pod.message.clone();
+            if let Some(delegate) = &mut news.delegate {
+                delegate.deletion_timestamp = known.deletion_timestamp.clone();
+            }
+            news
+        }
+        _ => news,
     }
 }
 
@@ -206,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_new_chaperon_gets_its_delegate() {
-        assert_eq!(decide(Some(&chaperon()), None, now()), Action::Create);
+        assert_eq!(decide(Some(&chaperon()), None, Fence::None, now()), Action::Create);
     }
 
     #[test]
@@ -215,18 +279,24 @@ mod tests {
             deletion: Some(Time(now())),
             ..chaperon()
         };
-        assert_eq!(decide(Some(&going), Some(&delegate()), now()), Action::Wait(COLLECTION));
+        assert_eq!(
+            decide(Some(&going), Some(&delegate()), Fence::None, now()),
+            Action::Wait(COLLECTION)
+        );
         let later = now() + jiff::SignedDuration::from_secs(3);
         assert_eq!(
-            decide(Some(&going), Some(&delegate()), later),
+            decide(Some(&going), Some(&delegate()), Fence::None, later),
             Action::Delete { uid: "d".into() }
         );
-        assert_eq!(decide(Some(&going), None, later), Action::Nothing);
+        assert_eq!(decide(Some(&going), None, Fence::None, later), Action::Nothing);
         let stopping = Delegate {
             deleting: true,
             ..delegate()
         };
-        assert_eq!(decide(Some(&going), Some(&stopping), later), Action::Nothing);
+        assert_eq!(
+            decide(Some(&going), Some(&stopping), Fence::None, later),
+            Action::Nothing
+        );
     }
 
     #[test]
@@ -235,7 +305,7 @@ mod tests {
             node_name: "n".into(),
             ..delegate()
         };
-        let Action::Status(written) = decide(Some(&chaperon()), Some(&running), now()) else {
+        let Action::Status(written) = decide(Some(&chaperon()), Some(&running), Fence::None, now()) else {
             panic!()
         };
         let reference = written.delegate.clone().unwrap();
@@ -251,12 +321,15 @@ mod tests {
             resource_version: "9".into(),
             ..running
         };
-        assert_eq!(decide(Some(&after), Some(&later), now()), Action::Nothing);
+        assert_eq!(decide(Some(&after), Some(&later), Fence::None, now()), Action::Nothing);
     }
 
     #[test]
     fn a_delegate_that_merely_exists_is_no_news() {
-        assert_eq!(decide(Some(&chaperon()), Some(&delegate()), now()), Action::Nothing);
+        assert_eq!(
+            decide(Some(&chaperon()), Some(&delegate()), Fence::None, now()),
+            Action::Nothing
+        );
         let mut refused = delegate();
         let condition = PodCondition {
             type_: "PodScheduled".into(),
@@ -265,7 +338,7 @@ mod tests {
         };
         refused.status.conditions = Some(vec![condition]);
         assert!(matches!(
-            decide(Some(&chaperon()), Some(&refused), now()),
+            decide(Some(&chaperon()), Some(&refused), Fence::None, now()),
             Action::Status(_)
         ));
     }
@@ -279,12 +352,12 @@ mod tests {
         };
         bound.status.phase = Some("Pending".into());
         assert!(matches!(
-            decide(Some(&chaperon()), Some(&bound), now()),
+            decide(Some(&chaperon()), Some(&bound), Fence::None, now()),
             Action::Wait(_)
         ));
         bound.bound = std::time::Instant::now().checked_sub(START);
         assert!(matches!(
-            decide(Some(&chaperon()), Some(&bound), now()),
+            decide(Some(&chaperon()), Some(&bound), Fence::None, now()),
             Action::Status(_)
         ));
         let mut running = Delegate {
@@ -293,7 +366,7 @@ mod tests {
         };
         running.status.phase = Some("Running".into());
         assert!(matches!(
-            decide(Some(&chaperon()), Some(&running), now()),
+            decide(Some(&chaperon()), Some(&running), Fence::None, now()),
             Action::Status(_)
         ));
     }
@@ -307,7 +380,7 @@ mod tests {
                 ..delegate()
             },
         );
-        let Action::Status(reported) = decide(Some(&known), None, now()) else {
+        let Action::Status(reported) = decide(Some(&known), None, Fence::None, now()) else {
             panic!()
         };
         assert!(reported.delegate.as_ref().unwrap().deletion_timestamp.is_some());
@@ -317,15 +390,15 @@ mod tests {
         };
         let at = |seconds: i64| now() + jiff::SignedDuration::from_secs(seconds);
         assert_eq!(
-            decide(Some(&reported), None, at(20)),
+            decide(Some(&reported), None, Fence::None, at(20)),
             Action::Wait(Duration::from_secs(40))
         );
-        assert_eq!(decide(Some(&reported), None, at(61)), Action::Create);
+        assert_eq!(decide(Some(&reported), None, Fence::None, at(61)), Action::Create);
         let job = Chaperon {
             restarts: false,
             ..reported
         };
-        assert_eq!(decide(Some(&job), None, at(61)), Action::Nothing);
+        assert_eq!(decide(Some(&job), None, Fence::None, at(61)), Action::Nothing);
     }
 
     #[test]
@@ -333,7 +406,7 @@ mod tests {
         let mut finished = delegate();
         finished.status.phase = Some("Succeeded".into());
         assert_eq!(
-            decide(Some(&with_status(chaperon(), &finished)), None, now()),
+            decide(Some(&with_status(chaperon(), &finished)), None, Fence::None, now()),
             Action::Nothing
         );
     }
@@ -345,7 +418,7 @@ mod tests {
             ..delegate()
         };
         assert_eq!(
-            decide(Some(&chaperon()), Some(&other), now()),
+            decide(Some(&chaperon()), Some(&other), Fence::None, now()),
             Action::Wait(Duration::from_secs(1))
         );
     }
@@ -360,5 +433,105 @@ mod tests {
             .into();
         let reported = status(&chaperon, &delegate).delegate.unwrap().annotations;
         assert_eq!(reported, [("b".to_owned(), "2".to_owned())].into());
+    }
+
+    fn with_fence() -> Chaperon {
+        Chaperon {
+            fence: Some(Duration::from_secs(60)),
+            grace: Duration::from_secs(7),
+            ..chaperon()
+        }
+    }
+
+    fn running() -> Delegate {
+        let mut running = Delegate {
+            node_name: "n".into(),
+            ..delegate()
+        };
+        running.status.phase = Some("Running".into());
+        running
+    }
+
+    #[test]
+    fn a_fence_is_looked_at_when_it_is_due() {
+        let left = Fence::Left(Duration::from_secs(5));
+        let known = with_status(with_fence(), &running());
+        assert_eq!(
+            decide(Some(&known), Some(&running()), left, now()),
+            Action::Wait(Duration::from_secs(5))
+        );
+        assert_eq!(decide(Some(&with_fence()), None, left, now()), Action::Create);
+    }
+
+    #[test]
+    fn a_delegate_whose_source_is_silent_is_marked_then_stopped_and_does_not_rise() {
+        let known = with_status(with_fence(), &running());
+        let Action::Status(marked) = decide(Some(&known), Some(&running()), Fence::Over, now()) else {
+            panic!()
+        };
+        assert_eq!(marked.pod.reason.as_deref(), Some("Fenced"));
+        assert!(marked.delegate.as_ref().unwrap().deletion_timestamp.is_some());
+        let marked = Chaperon {
+            status: *marked,
+            ..known
+        };
+        // Also when the source is heard again, and also by a process that was not there before.
+        for fence in [Fence::Over, Fence::Left(Duration::from_secs(60))] {
+            assert_eq!(
+                decide(Some(&marked), Some(&running()), fence, now()),
+                Action::Fence {
+                    uid: "d".into(),
+                    grace: Duration::from_secs(7)
+                }
+            );
+            assert_eq!(decide(Some(&marked), None, fence, now()), Action::Nothing);
+        }
+        let stopping = Delegate {
+            deleting: true,
+            deletion_timestamp: Some(Time(now())),
+            ..running()
+        };
+        assert_eq!(
+            decide(Some(&marked), Some(&stopping), Fence::Over, now()),
+            Action::Nothing
+        );
+    }
+
+    #[test]
+    fn a_chaperon_that_came_too_late_gets_no_delegate() {
+        let Action::Status(marked) = decide(Some(&with_fence()), None, Fence::Over, now()) else {
+            panic!()
+        };
+        let marked = Chaperon {
+            status: *marked,
+            ..with_fence()
+        };
+        assert_eq!(decide(Some(&marked), None, Fence::Over, now()), Action::Nothing);
+    }
+
+    #[test]
+    fn what_has_ended_is_not_fenced() {
+        let mut finished = running();
+        finished.status.phase = Some("Succeeded".into());
+        let known = with_status(with_fence(), &finished);
+        assert_eq!(
+            decide(Some(&known), Some(&finished), Fence::Over, now()),
+            Action::Nothing
+        );
+        assert_eq!(decide(Some(&known), None, Fence::Over, now()), Action::Nothing);
+    }
+
+    #[test]
+    fn a_delegate_that_was_deleted_here_does_not_rise_while_its_source_is_silent() {
+        let known = with_status(with_fence(), &running());
+        let Action::Status(gone) = decide(Some(&known), None, Fence::Left(Duration::from_secs(9)), now()) else {
+            panic!()
+        };
+        let gone = Chaperon { status: *gone, ..known };
+        let later = now() + jiff::SignedDuration::from_secs(100);
+        assert!(matches!(
+            decide(Some(&gone), None, Fence::Over, later),
+            Action::Status(_)
+        ));
     }
 }

@@ -1,22 +1,23 @@
 //! Carries out what [`super::decide`] says about chaperons and delegates.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, Resource, ResourceExt};
 use multicluster_api::raw::RawPod;
-use multicluster_api::{PodChaperon, PodChaperonStatus, names};
+use multicluster_api::{PodChaperon, PodChaperonStatus, fence, names};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::decide::{Action, decide};
+use super::fence::{Heartbeats, Silences};
 use super::index::{Chaperon, Delegate, Index, Key};
 use crate::events::Events;
 use crate::follow::{Change, follow, key_of};
@@ -40,10 +41,14 @@ pub struct Delegates {
 
 impl Delegates {
     /// Not yet running.
-    pub fn new(client: Client, events: Events, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(client: Client, heartbeats: Arc<Heartbeats>, events: Events, metrics: Arc<Metrics>) -> Arc<Self> {
+        let index = Index {
+            silences: Silences::new(heartbeats),
+            ..Index::default()
+        };
         Arc::new(Self {
             client,
-            index: Mutex::default(),
+            index: Mutex::new(index),
             queue: Queue::default(),
             events,
             metrics,
@@ -74,7 +79,7 @@ impl Delegates {
                     self.queue.add(key);
                 }
                 Change::Gone(key) => {
-                    self.index.lock().chaperons.remove(&key);
+                    self.index.lock().remove_chaperon(&key);
                     self.queue.add(key);
                 }
                 Change::Listed => {
@@ -117,13 +122,20 @@ impl Delegates {
             if !index.chaperons_listed || !index.pods_listed {
                 return Outcome::Done;
             }
-            decide(index.chaperons.get(&key), index.delegates.get(&key), Timestamp::now())
+            let fence = index.fence(&key, Instant::now());
+            decide(
+                index.chaperons.get(&key),
+                index.delegates.get(&key),
+                fence,
+                Timestamp::now(),
+            )
         };
         let result = match action {
             Action::Nothing => return Outcome::Done,
             Action::Wait(delay) => return Outcome::Again(delay),
             Action::Create => self.create(&key).await,
-            Action::Delete { uid } => self.delete(&key, &uid).await,
+            Action::Delete { uid } => self.delete(&key, &uid, None).await,
+            Action::Fence { uid, grace } => self.fence(&key, &uid, grace).await,
             Action::Status(status) => self.write_status(&key, *status).await,
         };
         match result {
@@ -185,13 +197,31 @@ impl Delegates {
         self.write_status(&key_of(chaperon), status).await
     }
 
-    async fn delete(&self, key: &Key, uid: &str) -> Result<(), kube::Error> {
+    /// Stop a delegate within the time that its source counts on, whatever this cluster's admission has made of it.
+    async fn fence(&self, key: &Key, uid: &str, grace: Duration) -> Result<(), kube::Error> {
+        self.delete(key, uid, u32::try_from(grace.as_secs()).ok()).await?;
+        tracing::warn!(namespace = key.0, name = key.1, "fenced: its source has fallen silent");
+        let delegate = ObjectReference {
+            api_version: Some("v1".into()),
+            kind: Some("Pod".into()),
+            namespace: Some(key.0.clone()),
+            name: Some(key.1.clone()),
+            uid: Some(uid.into()),
+            ..Default::default()
+        };
+        let note = "stopped: nothing was heard of the source cluster for longer than the pod's fence".into();
+        self.events.warning(delegate, fence::REASON, "Delete", note);
+        Ok(())
+    }
+
+    async fn delete(&self, key: &Key, uid: &str, grace_seconds: Option<u32>) -> Result<(), kube::Error> {
         let pods = Api::<Pod>::namespaced(self.client.clone(), &key.0);
         let preconditions = Preconditions {
             uid: Some(uid.into()),
             ..Default::default()
         };
         let parameters = DeleteParams {
+            grace_period_seconds: grace_seconds,
             preconditions: Some(preconditions),
             ..Default::default()
         };
@@ -239,9 +269,14 @@ fn unschedulable(message: &str) -> k8s_openapi::api::core::v1::PodCondition {
 /// The pod that a chaperon asks for.
 fn delegate_pod(chaperon: &PodChaperon) -> RawPod {
     let mut annotations = chaperon.annotations().clone();
-    // These two are about the chaperon.
-    annotations.remove(names::VIRTUAL_NODE);
-    annotations.remove(names::SOURCE_USER);
+    for of_the_chaperon in [
+        names::VIRTUAL_NODE,
+        names::SOURCE_USER,
+        names::FENCE_AFTER,
+        names::HEARD,
+    ] {
+        annotations.remove(of_the_chaperon);
+    }
     let owner = OwnerReference {
         block_owner_deletion: Some(true),
         ..chaperon.controller_owner_ref(&()).unwrap_or_default()

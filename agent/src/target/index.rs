@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use multicluster_api::view::PodView;
-use multicluster_api::{PodChaperon, PodChaperonStatus, names};
+use multicluster_api::{PodChaperon, PodChaperonStatus, fence, names};
+
+use super::fence::{Circle, Fence, Silences};
 
 /// Namespace and name.
 pub type Key = (String, String);
@@ -22,6 +25,14 @@ pub struct Chaperon {
     pub deletion: Option<Time>,
     /// The restart policy is Always.
     pub restarts: bool,
+    /// Of which source, and where.
+    pub circle: Circle,
+    /// After how long without a word of its source the delegate is stopped.
+    pub fence: Option<Duration>,
+    /// The last heartbeat of ours that the source has shown to have seen, with this chaperon.
+    pub heard: Option<Timestamp>,
+    /// How long the delegate may take to stop.
+    pub grace: Duration,
     /// Annotations, which are the delegate's too.
     pub annotations: BTreeMap<String, String>,
     /// The status as last read or written.
@@ -58,7 +69,29 @@ pub struct Delegate {
 impl From<PodChaperon> for Chaperon {
     fn from(object: PodChaperon) -> Self {
         let policy = object.spec.pod.get("restartPolicy").and_then(serde_json::Value::as_str);
+        let seconds = object
+            .spec
+            .pod
+            .get("terminationGracePeriodSeconds")
+            .and_then(serde_json::Value::as_u64);
+        let echoed = object
+            .annotations()
+            .get(names::HEARD)
+            .and_then(|text| fence::parse_heartbeat(text));
+        // Of an extender that does not echo: who made the chaperon was alive.
+        let created = object.metadata.creation_timestamp.as_ref().map(|time| time.0);
         Self {
+            circle: Circle {
+                namespace: object.namespace().unwrap_or_default(),
+                cluster: object
+                    .labels()
+                    .get(names::PARENT_CLUSTER_NAME)
+                    .cloned()
+                    .unwrap_or_default(),
+            },
+            fence: fence::of(object.annotations()),
+            heard: echoed.or(created),
+            grace: seconds.map_or(fence::DEFAULT_GRACE, Duration::from_secs),
             uid: object.uid().unwrap_or_default(),
             deletion: object.metadata.deletion_timestamp.clone(),
             restarts: policy.is_none_or(|policy| policy == "Always"),
@@ -105,11 +138,17 @@ pub struct Index {
     pub chaperons_listed: bool,
     /// All pods that exist are known.
     pub pods_listed: bool,
+    /// When sources were heard last.
+    pub silences: Silences,
 }
 
 impl Index {
     /// Take in a chaperon, unless a newer version of it is known: the answer to a write may come before its event.
     pub fn put_chaperon(&mut self, key: Key, mut chaperon: Chaperon) {
+        if let (Some(_), Some(heard)) = (chaperon.fence, chaperon.heard) {
+            self.silences
+                .hear(chaperon.circle.clone(), heard, Timestamp::now(), Instant::now());
+        }
         if self.delegates.contains_key(&key) {
             chaperon.whole = None;
         }
@@ -119,6 +158,25 @@ impl Index {
                 self.chaperons.insert(key, chaperon);
             }
         }
+    }
+
+    /// A chaperon is gone.
+    pub fn remove_chaperon(&mut self, key: &Key) {
+        let Some(gone) = self.chaperons.remove(key).filter(|gone| gone.fence.is_some()) else {
+            return;
+        };
+        let mut others = self.chaperons.values();
+        if !others.any(|other| other.fence.is_some() && other.circle == gone.circle) {
+            self.silences.forget(&gone.circle);
+        }
+    }
+
+    /// How the fence of a chaperon stands.
+    pub fn fence(&self, key: &Key, now: Instant) -> Fence {
+        let chaperon = self.chaperons.get(key);
+        chaperon.map_or(Fence::None, |chaperon| {
+            self.silences.fence(&chaperon.circle, chaperon.fence, now)
+        })
     }
 
     /// Take in a delegate, unless a newer version of it is known.

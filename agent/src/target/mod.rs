@@ -6,12 +6,14 @@
 //!                       └────────── pods ◀────────┤
 //! Node ───────────────▶ summaries ◀───────────────┘
 //!                          └──▶ ClusterSummary, NodeSummary
+//! delegates ◀── fence: sources that have fallen silent ◀── PodChaperon: their echoes of our heartbeats
 //! Source, ClusterSource ──▶ grants ──▶ ServiceAccount, RoleBinding, ClusterRoleBinding
 //! ```
 
 pub mod any_source;
 pub mod decide;
 pub mod delegates;
+pub mod fence;
 pub mod grants;
 pub mod index;
 pub mod pods;

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::fence::Heartbeats;
 use super::summary::Summary;
 use crate::follow::{Change, Key, follow};
 use crate::{api_error, merge};
@@ -36,6 +37,7 @@ pub struct Publisher {
     summary: Mutex<Summary>,
     listed: Mutex<Listed>,
     changed: Notify,
+    heartbeats: Arc<Heartbeats>,
     /// Whether nodes are published one by one.
     node_summaries: bool,
 }
@@ -48,8 +50,9 @@ struct Listed {
 
 impl Publisher {
     /// Not yet running.
-    pub fn new(client: Client, node_summaries: bool) -> Arc<Self> {
+    pub fn new(client: Client, node_summaries: bool, heartbeats: Arc<Heartbeats>) -> Arc<Self> {
         Arc::new(Self {
+            heartbeats,
             client,
             summary: Mutex::default(),
             listed: Mutex::default(),
@@ -201,7 +204,8 @@ impl Publisher {
                 ..summary.cluster()
             }
         };
-        fields.heartbeat_time = Some(MicroTime(Timestamp::now()));
+        let heartbeat = self.heartbeats.beat(Timestamp::now(), std::time::Instant::now());
+        fields.heartbeat_time = Some(MicroTime(heartbeat));
         fields.agent_version = Some(env!("CARGO_PKG_VERSION").into());
         let api = Api::<ClusterSummary>::all(self.client.clone());
         let patch = merge::diff_of(written, &fields)

@@ -66,7 +66,11 @@ impl Link {
         let mut changes = std::pin::pin!(follow("clustersummaries", api, Config::default().fields(&fields)));
         while let Some(change) = changes.next().await {
             if let Change::Put(summary) = change {
-                self.judge.lock().heard(heartbeat(&summary), Instant::now());
+                let (heartbeat, now) = (heartbeat(&summary), Instant::now());
+                self.judge.lock().heard(heartbeat, now);
+                if let Some(heartbeat) = heartbeat {
+                    *self.received.lock() = Some((heartbeat, now));
+                }
                 *self.cluster.lock() = summary.metadata.uid;
                 *self.summary.lock() = Some(summary.spec);
                 self.summary_changed.notify_one();

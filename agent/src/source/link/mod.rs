@@ -1,6 +1,7 @@
 //! The work for one target: its chaperons are followed, and what [`super::decide`] says is carried out.
 
 pub mod call;
+mod echo;
 mod follow;
 mod node;
 mod reconcile;
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use kube::Client;
 use multicluster_api::ClusterSummaryFields;
 use multicluster_api::target::AnyTarget;
@@ -21,6 +23,7 @@ use super::chaperons::Chaperons;
 use super::health::{Health, Judge};
 use super::keep_node::NodeKeeper;
 use super::proxy_pods::ProxyPod;
+use super::release::Silence;
 use super::strays::Strays;
 use super::withdraw::withdraw;
 use crate::home::Home;
@@ -47,6 +50,9 @@ pub struct Link {
     cluster: Mutex<Option<String>>,
     /// Whether its virtual node was Ready when it first failed to answer this process.
     was_ready: OnceLock<bool>,
+    /// The last heartbeat that arrived, over all connections, and when.
+    received: Mutex<Option<(Timestamp, Instant)>>,
+    began: Instant,
     summary: Mutex<Option<ClusterSummaryFields>>,
     summary_changed: Notify,
     answers: AtomicBool,
@@ -72,6 +78,8 @@ impl Link {
             judge: Mutex::new(Judge::new(home.limits, Instant::now())),
             cluster: Mutex::default(),
             was_ready: OnceLock::new(),
+            received: Mutex::default(),
+            began: Instant::now(),
             summary: Mutex::default(),
             summary_changed: Notify::new(),
             answers: AtomicBool::new(true),
@@ -110,6 +118,7 @@ impl Link {
             () = self.keep_node() => {}
             () = self.renew_lease() => {}
             () = self.strays.clone().run(self.home.clone(), &self.node, stop) => {}
+            () = self.echo_heartbeats(&client) => {}
         }
     }
 
@@ -133,7 +142,16 @@ impl Link {
 
     /// Does a change of this pod concern this target?
     pub fn concerns(&self, pod: &ProxyPod) -> bool {
-        pod.node_name == self.node || self.chaperons.get(&pod.uid).is_some()
+        pod.whereabouts() == self.node || self.chaperons.get(&pod.uid).is_some()
+    }
+
+    /// Since when the target has not been heard of, and what it was told about this pod's fence.
+    pub fn silence(&self, uid: &str) -> Silence {
+        Silence {
+            out_of_service: self.home.out_of_service.contains(&self.node),
+            since: self.received.lock().map_or(self.began, |(_, at)| at),
+            chaperon: self.chaperons.get(uid).map(|chaperon| chaperon.fence),
+        }
     }
 
     fn count_deleted(&self, chaperons: u64) {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::{Api, Client};
 use multicluster_api::PodChaperon;
@@ -63,9 +63,10 @@ impl Link {
         }
     }
 
-    /// How long to wait for the watch before a bound pod's chaperon is asked for.
+    /// How long to wait for the watch before a pod's chaperon is asked for.
     fn wait_for_watch(&self, pod: &ProxyPod, missing: Missing) -> Option<Duration> {
-        if missing == Missing::RemoveFinalizer {
+        // The chaperon of a bound pod was there. That of a pod that was tried may be on its way.
+        if missing == Missing::RemoveFinalizer && !pod.node_name.is_empty() {
             return None;
         }
         let since = *self.unseen.lock().entry(pod.uid.clone()).or_insert_with(Instant::now);
@@ -136,7 +137,7 @@ impl Link {
         let note = format!("the delegate in {} is gone", self.target.read().target);
         self.home
             .events
-            .warning(pod_reference(pod), "DelegateGone", "Delete", note);
+            .warning(pod.reference(), "DelegateGone", "Delete", note);
         Ok(self.home.delete_pod(pod).await?)
     }
 
@@ -171,16 +172,5 @@ impl Link {
             api_error::ignore_gone(pods.patch(&pod.name, &params, &patch).await)?;
         }
         Ok(())
-    }
-}
-
-fn pod_reference(pod: &ProxyPod) -> ObjectReference {
-    ObjectReference {
-        api_version: Some("v1".into()),
-        kind: Some("Pod".into()),
-        namespace: Some(pod.namespace.clone()),
-        name: Some(pod.name.clone()),
-        uid: Some(pod.uid.clone()),
-        ..Default::default()
     }
 }
