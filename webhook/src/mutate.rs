@@ -137,6 +137,10 @@ fn patch(
     if let Submitted::Now { manifest, .. } = submitted {
         operations.add(["metadata", "annotations", names::SOURCE_POD_MANIFEST], manifest);
     }
+    // Of another pod, as a backup brings it: this one was tried nowhere yet.
+    if metadata.annotation(names::ATTEMPTED_IN).is_some() {
+        operations.remove(["metadata", "annotations", names::ATTEMPTED_IN]);
+    }
     match metadata.label(names::HAS_FINALIZER) {
         Some(MARKED) => {}
         Some(_) => operations.replace(["metadata", "labels", names::HAS_FINALIZER], MARKED),
@@ -183,15 +187,17 @@ impl Operations {
         self.0.push(PatchOperation::Replace(ReplaceOperation { path, value }));
     }
 
+    fn remove<const N: usize>(&mut self, path: [&str; N]) {
+        let path = PointerBuf::from_tokens(path);
+        self.0.push(PatchOperation::Remove(RemoveOperation { path }));
+    }
+
     fn change<const N: usize>(&mut self, path: [&str; N], before: Option<Value>, after: Option<Value>) {
         match (before, after) {
             (before, after) if before == after => {}
             (None, Some(after)) => self.add(path, after),
             (Some(_), Some(after)) => self.replace(path, after),
-            (_, None) => {
-                let path = PointerBuf::from_tokens(path);
-                self.0.push(PatchOperation::Remove(RemoveOperation { path }));
-            }
+            (_, None) => self.remove(path),
         }
     }
 }

@@ -51,6 +51,14 @@ fn changed(old: &Metadata<'_>, new: &Metadata<'_>) -> Result<(), Denial> {
     if old.label(names::HAS_FINALIZER) != new.label(names::HAS_FINALIZER) {
         return Err(marked(format!("label {}", names::HAS_FINALIZER)));
     }
+    // Its target was told when the delegate was made, and the source counts on it.
+    if is_ours(old) && old.annotation(names::FENCE_AFTER) != new.annotation(names::FENCE_AFTER) {
+        return Err(Denial::invalid(format!(
+            "annotation {}: it cannot be added, changed or removed any more; write it into the pod's template, or delete \
+             the pod and create another one",
+            names::FENCE_AFTER
+        )));
+    }
     if is_ours(new) && options(old).ne(options(new)) {
         new.pod_options()?;
     }

@@ -303,3 +303,22 @@ fn updates_of_others_pass() {
     let message = judged(validate_pod, Some(&proxy.0), &broken.0);
     assert!(message.contains(names::NO_PREFIX_LABEL_REGEXP), "{message}");
 }
+
+#[test]
+fn a_fence_stays_as_it_was_promised() {
+    let proxy = Pod::elected().mutated().1;
+    let fenced = Pod::elected().annotation(names::FENCE_AFTER, "60s").mutated().1;
+    let longer = fenced.clone().annotation(names::FENCE_AFTER, "2m");
+    for (old, new) in [(&proxy, &fenced), (&fenced, &longer), (&fenced, &proxy)] {
+        let (mut old, mut new) = (old.0.clone(), new.0.clone());
+        for pod in [&mut old, &mut new] {
+            pod["metadata"]["annotations"][names::SOURCE_POD_MANIFEST] = json!("{}");
+        }
+        let message = judged(validate_pod, Some(&old), &new);
+        assert!(message.contains(names::FENCE_AFTER), "{message}");
+    }
+    assert_eq!(
+        judged(validate_pod, Some(&fenced.0), &fenced.clone().label("a", "b").0),
+        ""
+    );
+}

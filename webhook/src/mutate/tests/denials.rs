@@ -41,6 +41,10 @@ fn denials_say_what_to_write() {
             Pod::elected().annotation(names::NO_PREFIX_LABEL_REGEXP, "("),
             &[names::NO_PREFIX_LABEL_REGEXP, "write a regular expression"],
         ),
+        (
+            Pod::elected().annotation(names::FENCE_AFTER, "5s"),
+            &[names::FENCE_AFTER, "too short", "from 20s to 24h"],
+        ),
     ] {
         let denial = pod.denial();
         assert_eq!((denial.code, denial.reason), (422, "Invalid"));

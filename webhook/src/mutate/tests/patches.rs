@@ -72,3 +72,9 @@ fn fields_that_the_api_server_has_not_set_are_added() {
     assert_eq!(pod.0["spec"]["terminationGracePeriodSeconds"], 0);
     assert_eq!(pod.0["spec"]["tolerations"].as_array().unwrap().len(), 4);
 }
+
+#[test]
+fn where_another_pod_was_tried_is_left_out() {
+    let (_, pod) = Pod::elected().annotation(names::ATTEMPTED_IN, "admiralty-eu").mutated();
+    assert_eq!(pod.0["metadata"]["annotations"].get(names::ATTEMPTED_IN), None);
+}
