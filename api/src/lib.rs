@@ -14,6 +14,7 @@
 //! * [`fence`]: how a delegate stops when its source has fallen silent.
 //! * [`labels`]: how label keys change on the way to a target.
 //! * [`quantity`], [`resources`]: amounts, and what a pod requests.
+//! * [`syntax`]: which keys and values the API server accepts.
 //! * [`view`]: objects as far as watches need them.
 //! * [`raw`]: pods as JSON, so that fields newer than this program survive the journey.
 
@@ -30,6 +31,7 @@ pub mod raw;
 pub mod resources;
 pub mod source;
 pub mod summary;
+pub mod syntax;
 pub mod target;
 pub mod view;
 pub mod virtual_node;

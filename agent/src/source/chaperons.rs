@@ -1,6 +1,10 @@
 //! The chaperons of our proxy pods in one target.
+//!
+//! Whose chaperon it is, its label says; and others than this cluster may write chaperons in the target, each in the
+//! namespaces that it serves. So a chaperon counts for a pod of its own namespace only: who may write in one namespace of
+//! the target cannot speak for a pod of another.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use kube::ResourceExt;
@@ -28,17 +32,35 @@ pub struct RemoteChaperon {
     pub status: PodChaperonStatus,
 }
 
-/// The chaperons of one target, by the UID of their proxy pod.
+/// The chaperons of one target, by the UID and the namespace of their proxy pod.
 #[derive(Debug, Default)]
 pub struct Chaperons(RwLock<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    by_parent: HashMap<String, RemoteChaperon>,
+    /// By UID, then by namespace; more than one namespace only when somebody made one up.
+    by_parent: HashMap<String, BTreeMap<String, RemoteChaperon>>,
     parents: HashMap<Key, String>,
-    /// Parents whose chaperon was seen, and seen going: it is certain that it is gone.
-    seen_gone: HashSet<String>,
+    /// Parents whose chaperon was seen, and seen going: it is certain that it is gone. By UID; the namespaces.
+    seen_gone: HashMap<String, HashSet<String>>,
     listed: bool,
+}
+
+impl Inner {
+    /// Forget this chaperon of the pod, unless another one of its namespace has taken its place.
+    fn drop_of(&mut self, parent: &str, key: &Key) -> bool {
+        let Some(of_parent) = self.by_parent.get_mut(parent) else {
+            return false;
+        };
+        let dropped = of_parent.get(&key.0).is_some_and(|chaperon| chaperon.key == *key);
+        if dropped {
+            of_parent.remove(&key.0);
+        }
+        if of_parent.is_empty() {
+            self.by_parent.remove(parent);
+        }
+        dropped
+    }
 }
 
 impl Chaperons {
@@ -63,9 +85,16 @@ impl Chaperons {
             status: object.status.clone().unwrap_or_default(),
         };
         let mut inner = self.0.write();
-        inner.parents.insert(key, parent.clone());
-        inner.seen_gone.remove(&parent);
-        inner.by_parent.insert(parent.clone(), chaperon);
+        if let Some(gone) = inner.seen_gone.get_mut(&parent) {
+            gone.remove(&key.0);
+        }
+        let of_parent = inner.by_parent.entry(parent.clone()).or_default();
+        of_parent.insert(key.0.clone(), chaperon);
+        let before = inner.parents.insert(key.clone(), parent.clone());
+        // A label can be changed: it speaks for one pod at a time.
+        if let Some(before) = before.filter(|before| *before != parent) {
+            inner.drop_of(&before, &key);
+        }
         Some(parent)
     }
 
@@ -73,8 +102,10 @@ impl Chaperons {
     pub fn remove(&self, key: &Key) -> Option<String> {
         let mut inner = self.0.write();
         let parent = inner.parents.remove(key)?;
-        inner.by_parent.remove(&parent);
-        inner.seen_gone.insert(parent.clone());
+        if inner.drop_of(&parent, key) {
+            let gone = inner.seen_gone.entry(parent.clone()).or_default();
+            gone.insert(key.0.clone());
+        }
         Some(parent)
     }
 
@@ -88,14 +119,25 @@ impl Chaperons {
         self.0.read().listed
     }
 
-    /// The chaperon of this proxy pod.
-    pub fn get(&self, parent: &str) -> Option<RemoteChaperon> {
-        self.0.read().by_parent.get(parent).cloned()
+    /// The chaperon of this proxy pod, which lives in `namespace`.
+    pub fn get(&self, parent: &str, namespace: &str) -> Option<RemoteChaperon> {
+        self.0.read().by_parent.get(parent)?.get(namespace).cloned()
+    }
+
+    /// All that say they are the chaperon of this proxy pod.
+    pub fn all_of(&self, parent: &str) -> Vec<RemoteChaperon> {
+        let inner = self.0.read();
+        let of_parent = inner.by_parent.get(parent).into_iter();
+        of_parent.flat_map(BTreeMap::values).cloned().collect()
     }
 
     /// Was a chaperon of this proxy pod seen going?
-    pub fn was_seen_going(&self, parent: &str) -> bool {
-        self.0.read().seen_gone.contains(parent)
+    pub fn was_seen_going(&self, parent: &str, namespace: &str) -> bool {
+        let inner = self.0.read();
+        inner
+            .seen_gone
+            .get(parent)
+            .is_some_and(|namespaces| namespaces.contains(namespace))
     }
 
     /// The proxy pod is gone: nobody will ask about it again.
@@ -106,7 +148,8 @@ impl Chaperons {
     /// Chaperons that have a fence, and do not go.
     pub fn fenced(&self) -> Vec<(Key, Duration)> {
         let inner = self.0.read();
-        let staying = inner.by_parent.values().filter(|chaperon| !chaperon.deleting);
+        let all = inner.by_parent.values().flat_map(BTreeMap::values);
+        let staying = all.filter(|chaperon| !chaperon.deleting);
         staying
             .filter_map(|chaperon| Some((chaperon.key.clone(), chaperon.fence?)))
             .collect()
@@ -115,5 +158,71 @@ impl Chaperons {
     /// UIDs of the proxy pods that have a chaperon here.
     pub fn parents(&self) -> Vec<String> {
         self.0.read().by_parent.keys().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NODE: &str = "admiralty-eu";
+
+    /// The chaperon of a pod with UID "u".
+    fn chaperon(namespace: &str, pod: &str) -> ChaperonView {
+        let name = chaperon_name(pod, "u");
+        serde_json::from_value(json!({"metadata": {
+            "namespace": namespace, "name": name, "uid": format!("{namespace}-{pod}"),
+            "labels": {names::PARENT_UID: "u"},
+            "annotations": {names::VIRTUAL_NODE: NODE, names::PARENT_NAME: pod},
+        }}))
+        .unwrap()
+    }
+
+    fn key(namespace: &str, pod: &str) -> Key {
+        (namespace.into(), chaperon_name(pod, "u"))
+    }
+
+    #[test]
+    fn a_chaperon_speaks_for_pods_of_its_own_namespace_only() {
+        let chaperons = Chaperons::default();
+        chaperons.put(&chaperon("shop", "web"), NODE);
+        chaperons.put(&chaperon("other", "web"), NODE);
+        assert_eq!(chaperons.get("u", "shop").unwrap().key, key("shop", "web"));
+        chaperons.remove(&key("other", "web"));
+        assert!(chaperons.get("u", "shop").is_some() && !chaperons.was_seen_going("u", "shop"));
+        chaperons.remove(&key("shop", "web"));
+        assert!(chaperons.get("u", "shop").is_none() && chaperons.was_seen_going("u", "shop"));
+        assert!(chaperons.parents().is_empty());
+        chaperons.put(&chaperon("other", "web"), NODE);
+        assert!(chaperons.was_seen_going("u", "shop"));
+    }
+
+    #[test]
+    fn the_end_of_one_that_was_replaced_says_nothing() {
+        let chaperons = Chaperons::default();
+        chaperons.put(&chaperon("shop", "first"), NODE);
+        chaperons.put(&chaperon("shop", "second"), NODE);
+        chaperons.remove(&key("shop", "first"));
+        assert!(chaperons.get("u", "shop").is_some() && !chaperons.was_seen_going("u", "shop"));
+    }
+
+    #[test]
+    fn a_label_that_is_changed_does_not_speak_for_another_pod() {
+        let chaperons = Chaperons::default();
+        let mut object = chaperon("shop", "web");
+        chaperons.put(&object, NODE);
+        let labels = object.metadata.labels.as_mut().unwrap();
+        labels.insert(names::PARENT_UID.into(), "v".into());
+        assert_eq!(chaperons.put(&object, NODE), None);
+        assert!(chaperons.get("v", "shop").is_none());
+    }
+
+    #[test]
+    fn those_of_another_virtual_node_are_not_ours() {
+        let chaperons = Chaperons::default();
+        assert_eq!(chaperons.put(&chaperon("shop", "web"), "admiralty-us"), None);
+        assert_eq!(chaperons.put(&ChaperonView::default(), NODE), None);
     }
 }

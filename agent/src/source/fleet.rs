@@ -136,7 +136,7 @@ impl Fleet {
     fn dispatch_gone(&self, uid: &str) {
         for link in self.links.read().values() {
             link.chaperons.forget(uid);
-            if link.chaperons.get(uid).is_some() {
+            if !link.chaperons.all_of(uid).is_empty() {
                 link.add(uid.to_owned());
             }
         }
@@ -180,7 +180,7 @@ impl Fleet {
         let Some(link) = link else {
             return Outcome::Done;
         };
-        let reason = match release(pod, &link.silence(&pod.uid), Instant::now()) {
+        let reason = match release(pod, &link.silence(pod), Instant::now()) {
             Release::Wait => return Outcome::Done,
             Release::After(left) => return Outcome::Again(left),
             Release::Now(reason) => reason,
@@ -205,7 +205,9 @@ impl Fleet {
             return Homeless::No;
         }
         // A delegate may still run where an attempt to bind the pod has begun.
-        let attempted = links.values().any(|link| link.chaperons.get(&pod.uid).is_some());
+        let attempted = links
+            .values()
+            .any(|link| link.chaperons.get(&pod.uid, &pod.namespace).is_some());
         // Or may come to run: its target is asked first.
         let attempted = attempted || links.contains_key(pod.whereabouts());
         match (pod.deleting, bound) {

@@ -29,6 +29,8 @@ const RELAPSE: Duration = Duration::from_secs(30);
 /// How long a target must be well after its first relapse before it counts as well; it doubles up to [`LONGEST_CALM`].
 const CALM: Duration = Duration::from_secs(5);
 const LONGEST_CALM: Duration = Duration::from_secs(60);
+/// Longest part of what another API server says that is told.
+const MOST_CHARS: usize = 512;
 
 /// What is known of a target's health.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,10 +164,16 @@ impl Probe {
             ),
             Self::Denied(message) => (
                 "CredentialsRejected",
-                format!("the API server refuses the credentials: {message}"),
+                format!("the API server refuses the credentials: {}", short(message)),
             ),
-            Self::Failing(message) => ("APIServerError", format!("the API server answers an error: {message}")),
-            Self::Unreachable(message) => (UNREACHABLE, format!("the API server cannot be reached: {message}")),
+            Self::Failing(message) => (
+                "APIServerError",
+                format!("the API server answers an error: {}", short(message)),
+            ),
+            Self::Unreachable(message) => (
+                UNREACHABLE,
+                format!("the API server cannot be reached: {}", short(message)),
+            ),
             Self::Silent => (TIMEOUT, "the API server does not answer".into()),
         }
     }
@@ -352,6 +360,11 @@ impl Judge {
     }
 }
 
+/// The message goes into conditions, of which the API server takes only short ones.
+fn short(message: &str) -> String {
+    message.chars().take(MOST_CHARS).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -429,6 +442,12 @@ mod tests {
         // A clock that is set back does no harm.
         beats.see(beat(50), at(19));
         assert_eq!(fresh(&beats, at(19)), Some(true));
+    }
+
+    #[test]
+    fn a_target_that_talks_much_is_cut_short() {
+        let (_, message) = Probe::Denied("no ".repeat(1 << 20)).explain(LIMITS.stale_after);
+        assert!(message.len() < 600 && message.contains("refuses the credentials: no"));
     }
 
     #[test]

@@ -78,19 +78,45 @@ impl NodeKeeper {
         self.report(target, health).await
     }
 
+    /// Tell the target's owner what of its summary is not shown.
+    pub fn tell_left_out(&self, target: &AnyTarget, left_out: &str) {
+        tracing::warn!(node = self.name, left_out, "summary");
+        let reference = target_status::reference(target);
+        self.events
+            .warning(reference, "SummaryPartlyUsed", "Read", left_out.to_owned());
+    }
+
+    /// What the API server refuses of the labels or amounts must not keep the condition from being written: a node that
+    /// says Ready for a target that is away attracts pods.
     async fn update(&self, node: &Node, wanted: Option<&Wanted>, health: &Health) -> Result<(), kube::Error> {
         let params = PatchParams::default();
-        if let Some(patch) = wanted.and_then(|wanted| metadata_patch(node, wanted)) {
-            api_error::ignore_gone(self.nodes().patch(&self.name, &params, &Patch::Merge(patch)).await)?;
-        }
-        if let Some(patch) = status_patch(node, wanted, health, Timestamp::now()) {
-            api_error::ignore_gone(
-                self.nodes()
-                    .patch_status(&self.name, &params, &Patch::Strategic(patch))
-                    .await,
-            )?;
-            self.tell_cut_off(node, health);
-        }
+        let labelled = match wanted.and_then(|wanted| metadata_patch(node, wanted)) {
+            Some(patch) => {
+                let patched = self.nodes().patch(&self.name, &params, &Patch::Merge(patch)).await;
+                api_error::ignore_gone(patched)
+            }
+            None => Ok(()),
+        };
+        let written = match self.write_status(node, wanted, health).await {
+            Err(error) if wanted.is_some() && api_error::refusal(&error).is_some() => {
+                self.write_status(node, None, health).await.and(Err(error))
+            }
+            written => written,
+        };
+        labelled.and(written)
+    }
+
+    async fn write_status(&self, node: &Node, wanted: Option<&Wanted>, health: &Health) -> Result<(), kube::Error> {
+        let Some(patch) = status_patch(node, wanted, health, Timestamp::now()) else {
+            return Ok(());
+        };
+        let patch = Patch::Strategic(patch);
+        let patched = self
+            .nodes()
+            .patch_status(&self.name, &PatchParams::default(), &patch)
+            .await;
+        api_error::ignore_gone(patched)?;
+        self.tell_cut_off(node, health);
         Ok(())
     }
 

@@ -15,7 +15,7 @@
 //! * [`status`]: the status of a proxy pod, from that of its delegate. Pure.
 //! * [`health`]: whether a target is well. Pure.
 //! * [`mass_failure`]: whether rather we are cut off, when most targets fail at once. Pure.
-//! * [`virtual_node`]: what the node looks like. Pure.
+//! * [`virtual_node`]: what the node looks like; [`offer`]: what of it the target chooses. Pure.
 //! * [`strays`]: pods on virtual nodes that are no proxy pods.
 //! * [`mod@withdraw`]: takes back what this cluster has in a target.
 //! * [`link`]: the work for one target. [`fleet`]: for all of them.
@@ -28,6 +28,7 @@ pub mod health;
 pub mod keep_node;
 pub mod link;
 pub mod mass_failure;
+pub mod offer;
 pub mod out_of_service;
 pub mod proxy_pods;
 pub mod release;

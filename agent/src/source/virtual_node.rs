@@ -12,6 +12,7 @@ use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use super::health::Health;
+use super::offer::Offer;
 use crate::merge;
 
 /// Annotation of virtual nodes: keys of the labels that came from the target, so that they can go again.
@@ -31,25 +32,22 @@ pub struct Wanted {
     pub capacity: ResourceList,
     /// Sums over the target's nodes.
     pub allocatable: ResourceList,
+    /// What the target says and no node may show, in a sentence.
+    pub left_out: Option<String>,
 }
 
 impl Wanted {
     /// From a target's summary. Labels that match `excluded` (as `key=value`) stay away.
     pub fn new(target: &TargetRef, summary: &ClusterSummaryFields, excluded: Option<&Regex>) -> Self {
         let own = own_labels(target);
-        let is_excluded =
-            |key: &str, value: &str| excluded.is_some_and(|regexp| regexp.is_match(&format!("{key}={value}")));
-        let from_target: BTreeMap<_, _> = summary
-            .labels
-            .iter()
-            .filter(|(key, value)| !own.contains_key(*key) && !is_excluded(key, value))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
+        let mut offer = Offer::of(summary, excluded);
+        offer.labels.retain(|key, _| !own.contains_key(key));
         Self {
-            target_labels: from_target.keys().cloned().collect(),
-            labels: own.into_iter().chain(from_target).collect(),
-            capacity: summary.capacity.clone(),
-            allocatable: summary.allocatable.clone(),
+            target_labels: offer.labels.keys().cloned().collect(),
+            labels: own.into_iter().chain(offer.labels).collect(),
+            capacity: offer.capacity,
+            allocatable: offer.allocatable,
+            left_out: offer.left_out,
         }
     }
 

@@ -35,7 +35,7 @@ impl Link {
                 Change::Gone(key) => self.gone(&key),
                 Change::Listed => {
                     for parent in unseen.take().unwrap_or_default() {
-                        if let Some(chaperon) = self.chaperons.get(&parent) {
+                        for chaperon in self.chaperons.all_of(&parent) {
                             self.gone(&chaperon.key);
                         }
                     }

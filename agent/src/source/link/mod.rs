@@ -142,15 +142,18 @@ impl Link {
 
     /// Does a change of this pod concern this target?
     pub fn concerns(&self, pod: &ProxyPod) -> bool {
-        pod.whereabouts() == self.node || self.chaperons.get(&pod.uid).is_some()
+        pod.whereabouts() == self.node || self.chaperons.get(&pod.uid, &pod.namespace).is_some()
     }
 
     /// Since when the target has not been heard of, and what it was told about this pod's fence.
-    pub fn silence(&self, uid: &str) -> Silence {
+    pub fn silence(&self, pod: &ProxyPod) -> Silence {
         Silence {
             out_of_service: self.home.out_of_service.contains(&self.node),
             since: self.received.lock().map_or(self.began, |(_, at)| at),
-            chaperon: self.chaperons.get(uid).map(|chaperon| chaperon.fence),
+            chaperon: self
+                .chaperons
+                .get(&pod.uid, &pod.namespace)
+                .map(|chaperon| chaperon.fence),
         }
     }
 

@@ -35,6 +35,7 @@ impl Link {
     /// Returns when the connection turns out to be dead although the target is well: it should be made anew.
     pub(super) async fn keep_node(&self) {
         let mut shown: Option<(Option<Wanted>, Health)> = None;
+        let mut told = None;
         let mut checked = Instant::now();
         loop {
             let verdict = self.judge.lock().verdict(Instant::now());
@@ -43,7 +44,15 @@ impl Link {
                 return;
             }
             self.set_answers(verdict.answers);
-            let current = (self.wanted(), self.hold(verdict.health).await);
+            let wanted = self.wanted();
+            let left_out = wanted.as_ref().and_then(|wanted| wanted.left_out.clone());
+            if told != left_out {
+                if let Some(left_out) = &left_out {
+                    self.keeper.tell_left_out(&self.target.read().clone(), left_out);
+                }
+                told = left_out;
+            }
+            let current = (wanted, self.hold(verdict.health).await);
             // Also when nothing changed here, somebody may have changed the node.
             let due = shown.as_ref() != Some(&current) || checked.elapsed() > LEASE_PERIOD;
             if due && current.1 != Health::Unknown {

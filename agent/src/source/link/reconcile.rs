@@ -17,7 +17,7 @@ use crate::queue::Outcome;
 use crate::source::chaperons::RemoteChaperon;
 use crate::source::decide::{Action, Missing, View, decide};
 use crate::source::proxy_pods::ProxyPod;
-use crate::source::status::{proxy_status, shows};
+use crate::source::status::{proxy_status, returning_annotations, shows};
 use crate::source::target_status::reference;
 use crate::{api_error, merge};
 
@@ -29,13 +29,28 @@ impl Link {
         if !self.home.pods.is_listed() || !self.chaperons.is_listed() {
             return Outcome::Done;
         }
-        let (pod, chaperon) = (self.home.pods.get(&uid), self.chaperons.get(&uid));
+        let pod = self.home.pods.get(&uid);
+        let chaperon = match &pod {
+            Some(pod) => self.chaperons.get(&uid, &pod.namespace),
+            // Whatever says that it belongs to a pod that is gone goes too, one after the other.
+            None => self
+                .chaperons
+                .all_of(&uid)
+                .into_iter()
+                .min_by_key(|chaperon| chaperon.deleting),
+        };
+        let seen_going = pod
+            .as_ref()
+            .is_some_and(|pod| self.chaperons.was_seen_going(&uid, &pod.namespace));
         let view = View {
             node: &self.node,
             pod: pod.as_deref(),
             chaperon: chaperon.as_ref(),
-            seen_going: self.chaperons.was_seen_going(&uid),
+            seen_going,
         };
+        if pod.is_none() && chaperon.is_none() {
+            self.chaperons.forget(&uid);
+        }
         let action = decide(view);
         if !matches!(action, Action::Confirm(_)) {
             self.unseen.lock().remove(&uid);
@@ -161,12 +176,7 @@ impl Link {
                 Err(error) => api_error::ignore_gone(Err::<(), _>(error))?,
             }
         }
-        let changed: serde_json::Map<_, _> = delegate
-            .annotations
-            .iter()
-            .filter(|(key, value)| pod.annotations.get(*key) != Some(*value))
-            .map(|(key, value)| (key.clone(), json!(value)))
-            .collect();
+        let changed = returning_annotations(pod, delegate);
         if !changed.is_empty() {
             let patch = Patch::Merge(json!({ "metadata": { "uid": pod.uid, "annotations": changed } }));
             api_error::ignore_gone(pods.patch(&pod.name, &params, &patch).await)?;
