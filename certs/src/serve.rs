@@ -1,4 +1,4 @@
-//! The accept loop: TCP, TLS, HTTP/2 or HTTP/1.1.
+//! The accept loop: TCP, TLS if wanted, HTTP/2 or HTTP/1.1.
 //!
 //! The API server and kube-scheduler speak HTTP/2 with a server that does: one connection carries a burst of hundreds of
 //! requests, each of which would otherwise want a connection and its handshake.
@@ -11,16 +11,16 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ServingTls;
+use crate::crowd::{Crowd, Member};
 use crate::material::HTTP2;
+use crate::requests::Requests;
 
 /// How long to wait before the next accept when the process is out of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -28,17 +28,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const STREAMS: u32 = 250;
 /// How often a silent HTTP/2 client is asked whether it is still there, and how long it may take to say so.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(15));
-/// Largest header of a request, in bytes.
+/// Streams that a client may reset before we have looked at them ("rapid reset", CVE-2023-44487); one more ends the
+/// connection.
+const PENDING_RESETS: usize = 20;
+/// Streams that a client may make us reset by its own errors; one more ends the connection.
+const LOCAL_RESETS: usize = 100;
+/// Largest header of a request over HTTP/2, in bytes.
 const MAX_HEADER: u32 = 16 << 10;
+/// Largest header of a request over HTTP/1.1, in bytes; what is larger is answered with 431.
+const MAX_HTTP1_HEADER: usize = 64 << 10;
+/// Most fields of a header; what has more is answered with 431.
+const MAX_FIELDS: usize = 64;
 
 /// What one client may take from the others.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Most connections at a time; more wait in the kernel's queue.
+    /// Most connections at a time. For one more, the one goes that has least to lose: one that never had an answer, or
+    /// else the one that is idle for the longest time.
     pub connections: usize,
     /// Longest TLS handshake.
     pub handshake: Duration,
-    /// Longest wait for the whole header of a request, counted from the end of the handshake or of the last response.
+    /// Longest wait for the whole header of a request, counted from the end of the handshake or of the last response; with
+    /// HTTP/2, longest time without any request.
     ///
     /// It must be longer than clients keep idle connections (Go and therefore the API server and kube-scheduler: 90
     /// seconds). When the server closes first, a request that is just on its way fails, and `failurePolicy: Fail` makes
@@ -62,14 +73,15 @@ impl Default for Limits {
 /// Everything that the task of a connection needs.
 #[derive(Clone)]
 struct Server {
-    tls: ServingTls,
+    /// `None`: plain HTTP/1.1.
+    tls: Option<ServingTls>,
     router: Router,
     limits: Arc<Limits>,
     /// No new requests: finish those in flight.
     shutdown: CancellationToken,
 }
 
-/// Serve `router` until `shutdown`, then let requests in flight finish for [`Limits::grace`], then return.
+/// Serve `router` over TLS until `shutdown`, then let requests in flight finish for [`Limits::grace`], then return.
 ///
 /// Limits of bodies and their time are the router's business.
 pub async fn serve(
@@ -79,7 +91,22 @@ pub async fn serve(
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    let slots = Arc::new(Semaphore::new(limits.connections));
+    run(listener, Some(tls), router, limits, shutdown).await;
+}
+
+/// As [`serve`], without TLS and over HTTP/1.1 only: for a port that tells nobody anything.
+pub async fn serve_plain(listener: TcpListener, router: Router, limits: Limits, shutdown: CancellationToken) {
+    run(listener, None, router, limits, shutdown).await;
+}
+
+async fn run(
+    listener: TcpListener,
+    tls: Option<ServingTls>,
+    router: Router,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
+    let crowd = Crowd::new(limits.connections);
     let connections = TaskTracker::new();
     let over = CancellationToken::new();
     let grace = limits.grace;
@@ -89,11 +116,20 @@ pub async fn serve(
         limits: Arc::new(limits),
         shutdown: shutdown.clone(),
     };
-    while let Some(Some((stream, slot))) = shutdown.run_until_cancelled(accept(&listener, &slots)).await {
+    while let Some(stream) = shutdown.run_until_cancelled(accept(&listener)).await {
+        let Some(seat) = crowd.join() else {
+            tracing::warn!(connections = crowd.most(), "busy: a new connection was closed");
+            continue;
+        };
         let (server, over) = (server.clone(), over.clone());
         connections.spawn(async move {
-            over.run_until_cancelled(server.connection(stream)).await;
-            drop(slot);
+            let member = seat.member.clone();
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = member.gone.cancelled() => tracing::debug!("connection closed for another one"),
+                () = server.connection(stream, member.clone()) => {}
+            }
+            drop(seat);
         });
     }
     drop(listener);
@@ -105,12 +141,11 @@ pub async fn serve(
     connections.wait().await;
 }
 
-/// The next client, when there is a free slot. `None` when there will be no slots any more.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.ok()?;
+/// The next client.
+async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Some((stream, slot)),
+            Ok((stream, _)) => return stream,
             Err(error) if is_of_one_client(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections");
@@ -126,34 +161,41 @@ fn is_of_one_client(error: &io::Error) -> bool {
 }
 
 impl Server {
-    async fn connection(self, stream: TcpStream) {
+    async fn connection(self, stream: TcpStream, member: Arc<Member>) {
         // A response must not wait for the client's acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
-        let handshake = TlsAcceptor::from(self.tls.current()).accept(stream);
-        let handshake = tokio::time::timeout(self.limits.handshake, handshake);
-        match self.shutdown.run_until_cancelled(handshake).await {
-            Some(Ok(Ok(stream))) => {
-                let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
-                let finished = if http2 {
-                    self.http2(stream).await
-                } else {
-                    self.http1(stream).await
-                };
-                if let Err(error) = finished {
-                    tracing::debug!(%error, "connection ended");
+        let finished = match &self.tls {
+            None => self.http1(stream, member).await,
+            Some(tls) => {
+                let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+                let handshake = tokio::time::timeout(self.limits.handshake, handshake);
+                match self.shutdown.run_until_cancelled(handshake).await {
+                    Some(Ok(Ok(stream))) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
+                        self.http2(stream, member).await
+                    }
+                    Some(Ok(Ok(stream))) => self.http1(stream, member).await,
+                    Some(Ok(Err(error))) => return tracing::debug!(%error, "TLS handshake failed"),
+                    Some(Err(_)) => return tracing::debug!("TLS handshake took too long"),
+                    None => return,
                 }
             }
-            Some(Ok(Err(error))) => tracing::debug!(%error, "TLS handshake failed"),
-            Some(Err(_)) => tracing::debug!("TLS handshake took too long"),
-            None => {}
+        };
+        if let Err(error) = finished {
+            tracing::debug!(%error, "connection ended");
         }
     }
 
-    async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> hyper::Result<()> {
+    async fn http1(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        member: Arc<Member>,
+    ) -> hyper::Result<()> {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.idle)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router));
+            .max_headers(MAX_FIELDS)
+            .max_buf_size(MAX_HTTP1_HEADER)
+            .serve_connection(TokioIo::new(stream), Requests::new(self.router.clone(), member));
         let mut connection = pin!(connection);
         tokio::select! {
             finished = connection.as_mut() => return finished,
@@ -162,18 +204,30 @@ impl Server {
         connection.await
     }
 
-    async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> hyper::Result<()> {
+    async fn http2(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        member: Arc<Member>,
+    ) -> hyper::Result<()> {
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING.0)
             .keep_alive_timeout(PING.1)
             .max_concurrent_streams(STREAMS)
+            .max_pending_accept_reset_streams(PENDING_RESETS)
+            .max_local_error_reset_streams(LOCAL_RESETS)
             .max_header_list_size(MAX_HEADER)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router));
+            .serve_connection(TokioIo::new(stream), Requests::new(self.router.clone(), member.clone()));
         let mut connection = pin!(connection);
         tokio::select! {
             finished = connection.as_mut() => return finished,
             () = self.shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = member.idle(self.limits.idle) => {
+                connection.as_mut().graceful_shutdown();
+                // A client that does not read is not waited for.
+                let finished = tokio::time::timeout(self.limits.handshake, connection).await;
+                return finished.unwrap_or(Ok(()));
+            }
         }
         connection.await
     }
@@ -226,19 +280,17 @@ mod tests {
 
     #[tokio::test]
     async fn header_and_body_leave_in_one_write() {
-        let ca = crate::dev::DevCa::new().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let args = ca.server(&["localhost"]).unwrap().write_to(folder.path()).unwrap();
         let shutdown = CancellationToken::new();
         let server = Server {
-            tls: ServingTls::start(&args, Duration::from_secs(5), shutdown.clone()).unwrap(),
+            tls: None,
             router: Router::new().route("/", get(|| async { "x".repeat(8000) })),
             limits: Arc::new(Limits::default()),
             shutdown,
         };
         let (mut client, stream) = tokio::io::duplex(1 << 20);
         let writes = Arc::new(AtomicUsize::new(0));
-        let serving = tokio::spawn(server.http1(Counted(stream, writes.clone())));
+        let (counted, seat) = (Counted(stream, writes.clone()), Crowd::new(1).join().unwrap());
+        let serving = tokio::spawn(async move { server.http1(counted, seat.member.clone()).await });
         client
             .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
             .await

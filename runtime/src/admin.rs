@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -11,6 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use clap::Args;
+use multicluster_certs::{Limits, serve_plain};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -68,15 +70,17 @@ pub async fn serve(
         .await
         .with_context(|| format!("--admin-addr {}", args.admin_addr))?;
     let app = router(registry, readiness);
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, app)
-            .with_graceful_shutdown(shutdown.cancelled_owned())
-            .await
-        {
-            tracing::error!(%error, "admin port ended");
-        }
-    });
+    tokio::spawn(serve_plain(listener, app, limits(), shutdown));
     Ok(())
+}
+
+/// The kubelet asks every few seconds, and Prometheus every minute or so. Nobody else should be here.
+fn limits() -> Limits {
+    Limits {
+        connections: 64,
+        grace: Duration::from_secs(1),
+        ..Limits::default()
+    }
 }
 
 fn router(registry: Registry, readiness: Readiness) -> Router {
@@ -114,7 +118,36 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_probe_is_answered_however_many_say_nothing() {
+        let addr = {
+            let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            free.local_addr().unwrap()
+        };
+        let stop = CancellationToken::new();
+        let args = AdminArgs { admin_addr: addr };
+        serve(&args, Registry::default(), Readiness::default(), stop.clone())
+            .await
+            .unwrap();
+        let mut silent = Vec::new();
+        for _ in 0..limits().connections * 2 {
+            silent.push(TcpStream::connect(addr).await.unwrap());
+        }
+        let begin = std::time::Instant::now();
+        let mut probe = TcpStream::connect(addr).await.unwrap();
+        let request = b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        probe.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        probe.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer}");
+        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        stop.cancel();
+    }
 
     #[test]
     fn readiness_names_what_is_missing() {

@@ -6,5 +6,6 @@ mod clients;
 mod crowds;
 mod errors;
 mod reload;
+mod requests;
 mod server;
 mod shutdown;
