@@ -86,7 +86,7 @@ impl SchedulingConstraints {
         if value.is_null() {
             return Ok(Self::default());
         }
-        serde_json::from_value::<TypedConstraints>(value.clone()).map_err(|e| invalid(e.to_string()))?;
+        serde_json::from_value::<TypedConstraints>(value.clone()).map_err(|e| invalid(first_line(&e.to_string())))?;
         match value {
             Value::Object(fields) => Ok(Self(fields.into_iter().filter(|(_, v)| !v.is_null()).collect())),
             _ => Err(invalid("not a mapping".into())),
@@ -99,6 +99,11 @@ impl SchedulingConstraints {
             .iter()
             .filter_map(|field| Some(((*field).to_owned(), spec.get(*field)?.clone())));
         Self(fields.filter(|(_, value)| !value.is_null()).collect())
+    }
+
+    /// Are all fields of the right types? What is saved now must be readable later.
+    pub fn are_typed(&self) -> bool {
+        serde_json::from_value::<TypedConstraints>(Value::Object(self.0.clone())).is_ok()
     }
 
     /// One of [`CONSTRAINT_FIELDS`].
@@ -235,7 +240,8 @@ impl SourceManifest {
             reason,
         };
         let value = parse_yaml(text).map_err(invalid)?;
-        let typed: TypedManifest = serde_json::from_value(value.clone()).map_err(|e| invalid(e.to_string()))?;
+        let typed: TypedManifest =
+            serde_json::from_value(value.clone()).map_err(|e| invalid(first_line(&e.to_string())))?;
         let spec = value.get("spec").and_then(Value::as_object);
         Ok(Self {
             constraints: spec.map(SchedulingConstraints::from_spec).unwrap_or_default(),
@@ -253,6 +259,7 @@ pub fn parse_yaml(text: &str) -> Result<Value, String> {
     }
 }
 
+/// Parsers quote what they cannot read, however long it is.
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(200).collect()
 }
@@ -349,7 +356,91 @@ mod tests {
         }
     }
 
+    #[test]
+    fn depth_size_and_repetition_are_bounded() {
+        let deep = |open: &str, close: &str| format!("{}{}", open.repeat(10_000), close.repeat(10_000));
+        let laughs = (0..30).fold("a0: &a0 [x, x]\n".to_owned(), |yaml, n| {
+            format!("{yaml}a{m}: &a{m} [*a{n}, *a{n}]\n", m = n + 1)
+        });
+        let indented: String = (0..3000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+        // On a stack as the servers' threads have it.
+        let on_small_stack = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
+            for text in [
+                deep("[", "]"),
+                deep("{a: ", "}"),
+                deep("{\"a\":", "}"),
+                deep("- ", ""),
+                deep("? ", ""),
+                deep("!!a ", ""),
+                format!("spec: {}", deep("[", "]")),
+                format!("nodeSelector: {}", deep("{a: ", "}")),
+                indented,
+                laughs,
+                "a: &a [*a]".into(),
+                "a: *missing".into(),
+                "x".repeat(1 << 20),
+                format!("a: {}", "9".repeat(1 << 20)),
+                "\0".into(),
+                "\u{feff}".into(),
+            ] {
+                let (manifest, constraints) = (SourceManifest::parse(&text), SchedulingConstraints::from_yaml(&text));
+                for message in [manifest.err(), constraints.err()].into_iter().flatten() {
+                    assert!(message.to_string().len() < 2048, "{}", message.to_string().len());
+                }
+            }
+        });
+        on_small_stack.unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn regular_expressions_are_bounded_and_linear() {
+        for text in [
+            "((a{999}){999}){999}",
+            "(?:\\pL{1000}){1000}",
+            &"(".repeat(4096),
+            &"a".repeat(4097),
+        ] {
+            assert!(compile_regexp(text).unwrap_err().len() < 1024, "{text}");
+        }
+        let slow_elsewhere = compile_regexp("^(a+)+$").unwrap();
+        let begin = std::time::Instant::now();
+        assert!(!slow_elsewhere.is_match(&format!("{}b", "a".repeat(1 << 16))));
+        assert!(begin.elapsed() < std::time::Duration::from_secs(5));
+    }
+
+    /// Something like a manifest, of right and wrong types.
+    fn manifest() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            "\\PC{0,8}".prop_map(Value::from),
+            Just(json!({"a": "b"})),
+            Just(json!([{"key": "a", "operator": "Exists"}])),
+        ];
+        let key = proptest::sample::select(vec![
+            "nodeSelector",
+            "tolerations",
+            "affinity",
+            "topologySpreadConstraints",
+            "schedulerName",
+            "terminationGracePeriodSeconds",
+            "containers",
+        ]);
+        prop::collection::btree_map(key.prop_map(String::from), leaf, 0..5)
+            .prop_map(|spec| json!({ "spec": Value::Object(spec.into_iter().collect()) }))
+    }
+
     proptest! {
+        #[test]
+        fn what_is_typed_when_it_is_saved_can_be_read(manifest in manifest()) {
+            let constraints = SchedulingConstraints::from_spec(manifest["spec"].as_object().unwrap());
+            let read = SourceManifest::parse(&write_manifest(&manifest).unwrap());
+            if let Ok(read) = &read {
+                prop_assert_eq!(&read.constraints, &constraints);
+            }
+            prop_assert!(constraints.are_typed() || read.is_err());
+        }
+
         #[test]
         fn no_annotation_panics(text in "\\PC{0,200}") {
             let _ = SourceManifest::parse(&text);

@@ -108,6 +108,11 @@ fn proxy_pod(pod: &Object<'_>, namespace: &str, config: &ProxyConfig) -> Result<
         }
         None => {
             let constraints = view.constraints();
+            if !constraints.are_typed() {
+                return Err(Denial::bad_request(
+                    "a field in the spec's nodeSelector, tolerations, affinity or topologySpreadConstraints has the wrong type",
+                ));
+            }
             let manifest = manifest::write(pod, spec, &view, &constraints, namespace)?;
             Submitted::Now { manifest, constraints }
         }

@@ -68,7 +68,7 @@ impl Placement<'_> {
     async fn leave_others(&self) -> Outcome {
         for other in self
             .index()
-            .attempts_elsewhere(self.target(), self.uid(), Instant::now())
+            .attempts_elsewhere(self.target(), self.uid(), &self.request.namespace, Instant::now())
         {
             let Some(client) = other.client.filter(|_| other.available) else {
                 match self.unique {
@@ -110,7 +110,10 @@ impl Placement<'_> {
 
     /// Go on with the chaperon that is there, or create one.
     async fn start(&self) -> Outcome {
-        if let Some(attempt) = self.index().attempt_in(self.target(), self.uid()) {
+        if let Some(attempt) = self
+            .index()
+            .attempt_in(self.target(), self.uid(), &self.request.namespace)
+        {
             if attempt.progress != Progress::Deleting {
                 return self.assume(true);
             }
@@ -184,7 +187,10 @@ impl Placement<'_> {
         loop {
             let now = Instant::now();
             let target = || self.target().clone();
-            let Some(attempt) = self.index().attempt_in(self.target(), self.uid()) else {
+            let Some(attempt) = self
+                .index()
+                .attempt_in(self.target(), self.uid(), &self.request.namespace)
+            else {
                 return Err(BindError::DelegateGone(target()));
             };
             match attempt.progress {
@@ -220,7 +226,7 @@ impl Placement<'_> {
     async fn wait_gone(&self, target: &TargetRef, old: &Attempt) -> Outcome {
         while self
             .index()
-            .attempt_in(target, self.uid())
+            .attempt_in(target, self.uid(), &self.request.namespace)
             .is_some_and(|attempt| attempt.uid == old.uid)
         {
             if Instant::now() >= self.deadline {
@@ -262,7 +268,9 @@ impl Placement<'_> {
     }
 
     async fn delete(&self) {
-        if let Some(attempt) = self.index().attempt_in(self.target(), self.uid())
+        if let Some(attempt) = self
+            .index()
+            .attempt_in(self.target(), self.uid(), &self.request.namespace)
             && let Err(error) = self.chaperons().delete(&attempt.name, &attempt.uid).await
         {
             tracing::warn!(target_cluster = %self.target(), chaperon = %attempt.name, %error, "cannot delete chaperon");

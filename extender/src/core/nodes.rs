@@ -247,7 +247,8 @@ impl Shard {
         let (taken_cpu, taken_memory) = taken.map_or((0, 0), |taken| (taken.cpu_milli, taken.memory));
         let share = |free: i64, of: i64| match of {
             ..=0 => 0,
-            of => (i128::from(free) * 1000 / i128::from(of)) as i64,
+            // A node may claim to have more free than it has.
+            of => (i128::from(free) * 1000 / i128::from(of)).clamp(-1000, 1000) as i64,
         };
         share(self.cpu[index].saturating_sub(taken_cpu), cpu)
             + share(self.memory[index].saturating_sub(taken_memory), memory)

@@ -162,3 +162,48 @@ proptest! {
         let _ = (extender.filter(&bytes).is_ok(), extender.prioritize(&bytes).is_ok());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_not_waited_for() {
+    let endless = futures::stream::pending::<std::io::Result<Vec<u8>>>();
+    let begin = tokio::time::Instant::now();
+    for path in ["/filter", "/prioritize", "/preempt", "/bind"] {
+        let (status, message) = ask(path, Body::from_stream(endless.clone())).await;
+        assert!(
+            status == StatusCode::BAD_REQUEST && message.to_string().contains("not complete"),
+            "{path}: {message}"
+        );
+    }
+    assert!(begin.elapsed() <= 4 * BODY_TIME + Duration::from_secs(1));
+}
+
+/// Nodes of all kinds: targets, strangers, and names that are none.
+fn asked() -> impl Strategy<Value = Vec<String>> {
+    let known = NAMES.map(String::from).to_vec();
+    prop::collection::vec(
+        prop_oneof![proptest::sample::select(known), "[a-z-]{0,12}", "\\PC{0,8}"],
+        0..8,
+    )
+}
+
+proptest! {
+    #[test]
+    fn each_node_has_one_answer_and_strangers_never_pass(names in asked(), elected in any::<bool>(), amount in "-?[0-9]{0,21}(m|Ei|e[0-9]{0,7})?|\\PC{0,5}") {
+        let mut pod = json!(proxy_pod("a", "1", spec("1")));
+        pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] = amount.into();
+        if !elected {
+            pod["metadata"]["annotations"] = json!({});
+        }
+        let body = json!({"Pod": pod, "NodeNames": names}).to_string();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (status, answer) = runtime.block_on(ask("/filter", body));
+        prop_assert_eq!(status, StatusCode::OK);
+        for name in &names {
+            let passed = answer["NodeNames"].as_array().unwrap().iter().any(|passed| passed == name.as_str());
+            let failed = ["FailedNodes", "FailedAndUnresolvableNodes"].iter().any(|kind| answer[*kind].get(name).is_some());
+            prop_assert!(passed != failed, "{name}: {answer}");
+            let target = NAMES.contains(&name.as_str());
+            prop_assert!(!passed || target == elected, "{name} {elected}");
+        }
+    }
+}

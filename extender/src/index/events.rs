@@ -127,12 +127,15 @@ impl Index {
         });
     }
 
-    /// One of our chaperons as it is now, for the pod with this UID.
+    /// One of our chaperons as it is now, for the pod with this UID. Whoever may write in one namespace of the target does
+    /// not speak for pods of another: a chaperon does not take the place of one in another namespace.
     pub fn attempt(&self, target: &TargetRef, uid: &str, mut attempt: Attempt) {
         let mut state = self.state.write();
         if let Some(known) = state.targets.get_mut(target.virtual_node().as_str()) {
-            if let Some(before) = known.attempts.get(uid).filter(|before| before.uid == attempt.uid) {
-                attempt.since = before.since;
+            match known.attempts.get(uid) {
+                Some(before) if before.uid == attempt.uid => attempt.since = before.since,
+                Some(before) if before.namespace != attempt.namespace => return,
+                _ => {}
             }
             known.attempts.insert(uid.to_owned(), attempt);
             known.settle(uid, Instant::now());

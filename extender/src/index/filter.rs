@@ -35,7 +35,7 @@ impl Index {
         if self.admits_in(&state, &pod.namespace, &pod.uid).is_err() {
             return vec![verdict::NAMESPACE_NOT_SERVED; candidates.len()];
         }
-        let holders = self.holders(&state, &pod.uid, proxy, now);
+        let holders = self.holders(&state, pod, proxy, now);
         let judge = |candidate: &Candidate<'_>| self.judge(&state, pod, proxy, candidate, now);
         let mut verdicts: Vec<_> = candidates.iter().map(judge).collect();
         keep_to_holders(&mut verdicts, candidates, &holders, proxy);
@@ -52,8 +52,8 @@ impl Index {
 
     /// Targets where the pod has a delegate; for a unique one also that where it was tried last, as long as nobody can
     /// tell whether it has one there.
-    fn holders<'a>(&self, state: &'a State, uid: &str, proxy: &'a Proxy, now: Instant) -> Vec<Holder<'a>> {
-        let mut holders = state.holders(uid, self.policy.stale_after, now);
+    fn holders<'a>(&self, state: &'a State, pod: &SourcePod, proxy: &'a Proxy, now: Instant) -> Vec<Holder<'a>> {
+        let mut holders = state.holders(pod, self.policy.stale_after, now);
         let tried = proxy.attempted_in.as_deref();
         if let Some(node) = tried.filter(|node| !holders.iter().any(|holder| holder.node == *node)) {
             let unclear = match state.targets.get(node) {
@@ -80,7 +80,7 @@ impl Index {
             return reason.into();
         }
         // A delegate that is there already has its place, or waits for one in the target's own queue.
-        if target.attempts.get(&pod.uid).is_some_and(|attempt| attempt.is_live()) {
+        if target.live_attempt(&pod.uid, &pod.namespace) {
             return Verdict::Pass;
         }
         target.fits(&proxy.wanted).err().map_or(Verdict::Pass, Verdict::from)
@@ -149,8 +149,8 @@ impl State {
         candidate.labelled_virtual || self.targets.contains_key(candidate.name)
     }
 
-    fn holders(&self, uid: &str, stale_after: std::time::Duration, now: Instant) -> Vec<Holder<'_>> {
-        let live = |target: &&TargetState| target.attempts.get(uid).is_some_and(|attempt| attempt.is_live());
+    fn holders(&self, pod: &SourcePod, stale_after: std::time::Duration, now: Instant) -> Vec<Holder<'_>> {
+        let live = |target: &&TargetState| target.live_attempt(&pod.uid, &pod.namespace);
         let targets = self.targets.iter().filter(|(_, target)| live(target));
         targets
             .map(|(node, target)| Holder {

@@ -161,19 +161,16 @@ impl Index {
             .unwrap_or(now)
     }
 
-    /// The pod's chaperon in a target.
-    pub fn attempt_in(&self, target: &TargetRef, uid: &str) -> Option<Attempt> {
-        self.state
-            .read()
-            .targets
-            .get(target.virtual_node().as_str())?
-            .attempts
-            .get(uid)
-            .cloned()
+    /// The chaperon in a target of a pod that lives in `namespace`.
+    pub fn attempt_in(&self, target: &TargetRef, uid: &str, namespace: &str) -> Option<Attempt> {
+        let state = self.state.read();
+        let known = state.targets.get(target.virtual_node().as_str())?;
+        let attempt = known.attempts.get(uid)?;
+        (*attempt.namespace == *namespace).then(|| attempt.clone())
     }
 
-    /// The pod's chaperons in targets other than this one.
-    pub fn attempts_elsewhere(&self, target: &TargetRef, uid: &str, now: Instant) -> Vec<Found> {
+    /// The chaperons in targets other than this one of a pod that lives in `namespace`.
+    pub fn attempts_elsewhere(&self, target: &TargetRef, uid: &str, namespace: &str, now: Instant) -> Vec<Found> {
         let state = self.state.read();
         let others = state.targets.values().filter(|known| known.target != *target);
         let found = others.filter_map(|known| {
@@ -184,7 +181,7 @@ impl Index {
                 attempt: known.attempts.get(uid)?.clone(),
             })
         });
-        found.collect()
+        found.filter(|found| *found.attempt.namespace == *namespace).collect()
     }
 
     /// Take room for the pod, if there still is any: of two binds, one gets the last slot. A pod whose delegate is in

@@ -145,6 +145,12 @@ impl TargetState {
         Some(self.summary.as_ref()?.heartbeat.as_ref()?.0)
     }
 
+    /// May a delegate of this pod, which lives in `namespace`, be running here or come to run?
+    pub(super) fn live_attempt(&self, uid: &str, namespace: &str) -> bool {
+        let attempt = self.attempts.get(uid);
+        attempt.is_some_and(|attempt| attempt.is_live() && *attempt.namespace == *namespace)
+    }
+
     /// Is there room for the pod? Pods that leave it to the target's scheduler are not looked at.
     pub fn fits(&self, wanted: &Wanted) -> Result<(), Misfit> {
         match &self.summary {

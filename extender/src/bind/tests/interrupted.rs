@@ -30,7 +30,7 @@ async fn a_chaperon_from_before_is_met_also_when_the_watch_has_not_shown_it() {
     world.eu_api.put_chaperon(left_behind(&eu(), "c0"));
     let waiting = world.binder.bind(to(&eu())).await;
     assert!(matches!(waiting, Err(BindError::StillWaiting(_))), "{waiting:?}");
-    assert_eq!(world.index.attempt_in(&eu(), "1").unwrap().uid, "c0".into());
+    assert_eq!(world.index.attempt_in(&eu(), "1", "default").unwrap().uid, "c0".into());
     world.bind(eu(), &world.eu_api, scheduled()).await.unwrap();
     assert_eq!(
         world.eu_api.writes(),

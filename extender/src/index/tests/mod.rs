@@ -1,6 +1,7 @@
 //! What the index answers, given watch events.
 
 mod filter;
+mod hostile;
 mod namespaces;
 mod placing;
 mod wake;

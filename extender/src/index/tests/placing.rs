@@ -64,7 +64,7 @@ fn a_late_answer_does_not_bring_a_deleted_chaperon_back() {
     index.attempt(&eu(), "1", attempt("c", Progress::Waiting));
     index.attempt_gone(&eu(), "1", "c");
     index.created(&eu(), "1", attempt("c", Progress::Waiting));
-    assert_eq!(index.attempt_in(&eu(), "1"), None);
+    assert_eq!(index.attempt_in(&eu(), "1", "default"), None);
 }
 
 #[test]
@@ -83,4 +83,30 @@ fn delegates_that_another_replica_began_are_counted_too() {
     };
     index.attempt(&eu(), "3", attempt("d", old));
     assert!(!index.is_uncounted(&eu(), "3"), "the summary shows it");
+}
+
+#[test]
+fn a_chaperon_of_another_namespace_speaks_for_nobody() {
+    let (index, _wakes) = index();
+    let us = TargetRef::cluster("us");
+    ready(&index, &eu(), None, vec![node("n1").used(&[("cpu", "4")])]);
+    ready(&index, &us, None, vec![node("n1")]);
+    let pod = proxy_pod("a", "1", spec("1"));
+    let made_up = Attempt {
+        namespace: "other".into(),
+        ..attempt("x", Progress::Waiting)
+    };
+    index.attempt(&eu(), "1", made_up.clone());
+    let verdicts = filter(&index, &pod, &[&eu(), &us]);
+    assert!(
+        verdicts[0] != Verdict::Pass && verdicts[1] == Verdict::Pass,
+        "{verdicts:?}"
+    );
+    assert_eq!(index.attempt_in(&eu(), "1", "default"), None);
+    assert!(index.attempts_elsewhere(&us, "1", "default", Instant::now()).is_empty());
+    // Nor does it take the place of the real one.
+    index.created(&eu(), "1", attempt("c", Progress::Waiting));
+    index.attempt(&eu(), "1", made_up);
+    assert_eq!(filter(&index, &pod, &[&eu()]), [Verdict::Pass]);
+    assert_eq!(index.attempt_in(&eu(), "1", "default").unwrap().uid, "c".into());
 }

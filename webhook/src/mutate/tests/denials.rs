@@ -68,6 +68,10 @@ fn pods_that_cannot_be_read_are_denied_without_a_word_of_them() {
         Pod(json!("secret")),
         Pod::elected().spec("terminationGracePeriodSeconds", json!("secret")),
         Pod::elected().spec("schedulerName", json!(["secret"])),
+        // What is saved now could not be read later.
+        Pod::elected().tolerations([json!({"tolerationSeconds": "secret"})]),
+        Pod::elected().spec("nodeSelector", json!({"a": ["secret"]})),
+        Pod::elected().spec("affinity", json!({"nodeAffinity": "secret"})),
     ] {
         let denial = pod.denial();
         assert_eq!(denial.code, 400, "{pod:?}");
