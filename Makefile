@@ -66,6 +66,22 @@ lint: ## Check format, clippy and documentation
 unit: ## Run the tests that need no cluster
 	$(CARGO) test --workspace --exclude multicluster-tests
 
+# Seconds of fuzzing, each target.
+FUZZ_SECONDS ?= 300
+FUZZ_TARGETS := admission annotations chaperons extender kubeconfig summaries
+
+.PHONY: fuzz
+fuzz: ## Fuzz what comes from outside, FUZZ_SECONDS=300 each target, if nightly and cargo-fuzz are installed
+	@if ! $(CARGO) +nightly --version >/dev/null 2>&1; then \
+		echo 'skipped: a nightly compiler is missing (rustup toolchain install nightly)'; \
+	elif ! $(CARGO) fuzz --version >/dev/null 2>&1; then \
+		echo 'skipped: cargo-fuzz is missing (cargo install --locked cargo-fuzz)'; \
+	else for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/corpus/$$target; \
+		$(CARGO) +nightly fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 -rss_limit_mb=2048; \
+	done; fi
+
 .PHONY: e2e
 e2e: build programs ## Run the tests on real control planes
 	$(CARGO) test --package multicluster-tests
