@@ -96,8 +96,7 @@ impl Cleaner {
         Ok(found.len())
     }
 
-    /// Take our finalizer off all pods that `which` selects; those that are bound to virtual nodes are deleted, too:
-    /// their controllers make others. Pods that were never bound stay, as plain pods.
+    /// Take our finalizer off all pods that `which` selects, and delete those that are of no use without us.
     pub async fn proxy_pods(&self, which: &ListParams) -> Result<usize, kube::Error> {
         let mut found = Api::<PodView>::all(self.client.clone()).list(which).await?.items;
         found.retain(|pod| plan::is_held(&pod.metadata));
@@ -110,7 +109,7 @@ impl Cleaner {
 
     async fn proxy_pod(&self, pod: &PodView) -> Result<(), kube::Error> {
         let pods = Api::<Pod>::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
-        if plan::is_bound(pod) && pod.metadata.deletion_timestamp.is_none() {
+        if plan::is_of_no_use(pod) && pod.metadata.deletion_timestamp.is_none() {
             // No kubelet will ever confirm its end.
             self.delete(&pods, &pod.metadata, &DeleteParams::default().grace_period(0))
                 .await?;

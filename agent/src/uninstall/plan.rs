@@ -19,9 +19,14 @@ pub fn is_held(metadata: &ObjectMeta) -> bool {
     without(metadata, names::FINALIZER).is_some()
 }
 
-/// A pod that is bound to a virtual node: without the delegate it stands for nothing.
-pub fn is_bound(pod: &PodView) -> bool {
-    is_held(&pod.metadata) && pod.spec.node_name.starts_with(NODE_PREFIX)
+/// A proxy pod that should go: it is bound to a virtual node, and stands for nothing without the delegate; or it waits
+/// for a scheduler that is gone, and its controller makes a plain one. One that waits and has no controller stays, as
+/// a plain pod: nobody would make it again.
+pub fn is_of_no_use(pod: &PodView) -> bool {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    let bound = pod.spec.node_name.starts_with(NODE_PREFIX);
+    let waits = pod.spec.node_name.is_empty();
+    is_held(&pod.metadata) && (bound || (waits && owners.any(|owner| owner.controller == Some(true))))
 }
 
 /// A virtual node.
@@ -82,15 +87,19 @@ mod tests {
     }
 
     #[test]
-    fn only_held_pods_on_virtual_nodes_are_bound() {
-        for (node, finalizers, expected) in [
-            ("admiralty-eu", json!([names::FINALIZER]), true),
-            ("admiralty-eu", json!([]), false),
-            ("worker-1", json!([names::FINALIZER]), false),
-            ("", json!([names::FINALIZER]), false),
+    fn held_pods_go_if_another_one_comes_or_nothing_is_left_of_them() {
+        let owner = json!([{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "u", "controller": true }]);
+        for (node, finalizers, owners, expected) in [
+            ("admiralty-eu", json!([names::FINALIZER]), json!([]), true),
+            ("admiralty-eu", json!([]), json!([]), false),
+            ("worker-1", json!([names::FINALIZER]), owner.clone(), false),
+            ("", json!([names::FINALIZER]), json!([]), false),
+            ("", json!([names::FINALIZER]), owner.clone(), true),
+            ("", json!([]), owner.clone(), false),
         ] {
-            let pod = json!({ "metadata": { "finalizers": finalizers }, "spec": { "nodeName": node } });
-            assert_eq!(is_bound(&serde_json::from_value(pod).unwrap()), expected, "{node}");
+            let metadata = json!({ "finalizers": finalizers, "ownerReferences": owners });
+            let pod = json!({ "metadata": metadata, "spec": { "nodeName": node } });
+            assert_eq!(is_of_no_use(&serde_json::from_value(pod.clone()).unwrap()), expected, "{pod}");
         }
     }
 

@@ -13,6 +13,7 @@ mod connect;
 mod install;
 mod programs;
 mod seat;
+mod uninstall;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -214,7 +214,7 @@ async fn wait_for_admin(process: &Process, port: u16) -> Result<()> {
 }
 
 /// A kubeconfig file with the token of one of the product's ServiceAccounts.
-async fn identity(cluster: &Cluster, account: &str) -> Result<PathBuf> {
+pub(super) async fn identity(cluster: &Cluster, account: &str) -> Result<PathBuf> {
     let path = cluster.log_dir().join(format!("{account}.kubeconfig"));
     std::fs::write(&path, cluster.service_account_kubeconfig(NAMESPACE, account).await?)?;
     Ok(path)
