@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn held_pods_go_if_another_one_comes_or_nothing_is_left_of_them() {
-        let owner = json!([{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "u", "controller": true }]);
+        let owner =
+            json!([{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "u", "controller": true }]);
         for (node, finalizers, owners, expected) in [
             ("admiralty-eu", json!([names::FINALIZER]), json!([]), true),
             ("admiralty-eu", json!([]), json!([]), false),
@@ -99,7 +100,11 @@ mod tests {
         ] {
             let metadata = json!({ "finalizers": finalizers, "ownerReferences": owners });
             let pod = json!({ "metadata": metadata, "spec": { "nodeName": node } });
-            assert_eq!(is_of_no_use(&serde_json::from_value(pod.clone()).unwrap()), expected, "{pod}");
+            assert_eq!(
+                is_of_no_use(&serde_json::from_value(pod.clone()).unwrap()),
+                expected,
+                "{pod}"
+            );
         }
     }
 

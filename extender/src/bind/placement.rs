@@ -70,7 +70,7 @@ impl Placement<'_> {
             .index()
             .attempts_elsewhere(self.target(), self.uid(), &self.request.namespace, Instant::now())
         {
-            let Some(client) = other.client.filter(|_| other.available) else {
+            let Some(client) = other.client.filter(|_| other.heard_of) else {
                 match self.unique {
                     true => return Err(BindError::Held(other.target.virtual_node().into())),
                     false => continue,

@@ -18,7 +18,7 @@ pub struct Candidate<'a> {
 /// A target that may already be running the pod, or about to.
 struct Holder<'a> {
     node: &'a str,
-    available: bool,
+    heard_of: bool,
 }
 
 impl Index {
@@ -61,8 +61,8 @@ impl Index {
                 None => !self.are_all_known(),
             };
             if unclear {
-                let available = false;
-                holders.push(Holder { node, available });
+                let heard_of = false;
+                holders.push(Holder { node, heard_of });
             }
         }
         holders
@@ -131,7 +131,7 @@ fn keep_to_holders(verdicts: &mut [Verdict], candidates: &[Candidate<'_>], holde
         .iter()
         .zip(candidates)
         .any(|(verdict, c)| *verdict == Verdict::Pass && is_holder(c.name));
-    let unreachable = holders.iter().find(|holder| !holder.available).filter(|_| proxy.unique);
+    let unreachable = holders.iter().find(|holder| !holder.heard_of).filter(|_| proxy.unique);
     let reason = match unreachable {
         _ if held => "the pod has a delegate in another target".to_owned(),
         Some(holder) => format!("the pod may still run in {}, which is unreachable", holder.node),
@@ -155,7 +155,7 @@ impl State {
         targets
             .map(|(node, target)| Holder {
                 node,
-                available: target.available(stale_after, now).is_ok(),
+                heard_of: target.heard_of(stale_after, now).is_ok(),
             })
             .collect()
     }

@@ -33,8 +33,8 @@ pub struct Found {
     pub target: TargetRef,
     /// A client for its API server, when it is connected.
     pub client: Option<Client>,
-    /// Whether the target takes pods just now.
-    pub available: bool,
+    /// Whether the target is heard of: then its chaperon can be removed, and must be.
+    pub heard_of: bool,
     /// The chaperon.
     pub attempt: Attempt,
 }
@@ -177,7 +177,7 @@ impl Index {
             Some(Found {
                 target: known.target.clone(),
                 client: known.client.clone(),
-                available: known.available(self.policy.stale_after, now).is_ok(),
+                heard_of: known.heard_of(self.policy.stale_after, now).is_ok(),
                 attempt: known.attempts.get(uid)?.clone(),
             })
         });

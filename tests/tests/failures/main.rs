@@ -10,14 +10,27 @@ mod fixtures;
 #[path = "../e2e/harness.rs"]
 mod harness;
 mod links;
+mod mass;
 mod never_twice;
 mod observer;
+mod offline;
+mod source;
+mod support;
 #[path = "../e2e/world.rs"]
 mod world;
 
 use harness::Test;
 
 fn main() {
-    let tests: Vec<Test> = [links::tests(), never_twice::tests()].into_iter().flatten().collect();
+    let tests: Vec<Test> = [
+        links::tests(),
+        offline::tests(),
+        mass::tests(),
+        source::tests(),
+        never_twice::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     harness::main("failures", tests, world::World::start_linked);
 }
