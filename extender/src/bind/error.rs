@@ -39,7 +39,8 @@ pub enum BindError {
         /// Why.
         refusal: Refusal,
     },
-    /// A pod that must not run twice may run behind a virtual node whose target does not answer.
+    /// A pod that must not run twice may run behind a virtual node whose target does not answer, or has not answered
+    /// whether it does.
     #[error("the pod may still run in {0}, which is unreachable")]
     Held(String),
     /// Somebody else's chaperon has the name.

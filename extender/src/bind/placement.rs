@@ -66,6 +66,9 @@ impl Placement<'_> {
 
     /// A pod has one delegate at a time: one that an earlier try left in another target goes first.
     async fn leave_others(&self) -> Outcome {
+        if let Some(target) = self.index().unsure_elsewhere(self.target(), self.uid()) {
+            return Err(BindError::Held(target.virtual_node().into()));
+        }
         for other in self
             .index()
             .attempts_elsewhere(self.target(), self.uid(), &self.request.namespace, Instant::now())
@@ -126,6 +129,9 @@ impl Placement<'_> {
             self.remember_rejection(error);
             if error.is_unanswered() {
                 self.index().suspect(self.target());
+                if self.unique {
+                    self.index().doubt(self.target(), self.uid());
+                }
             }
         }
         created
@@ -176,6 +182,7 @@ impl Placement<'_> {
             && (400..500).contains(&status.code)
             && !matches!(status.code, 401 | 408 | 409 | 429)
         {
+            self.index().be_sure(target, self.uid());
             self.binder
                 .refusals
                 .remember(self.binder, self.pod, target, short(&status.message));

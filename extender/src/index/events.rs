@@ -78,6 +78,23 @@ impl Index {
         });
     }
 
+    /// A call that was not answered may have made a chaperon for a pod that must not run twice. Until that is known, the
+    /// pod goes nowhere else.
+    pub fn doubt(&self, target: &TargetRef, uid: &str) {
+        self.update(target, |state| {
+            state.doubt(uid, Instant::now());
+            false
+        });
+    }
+
+    /// The target refuses the pod: no chaperon is there.
+    pub fn be_sure(&self, target: &TargetRef, uid: &str) {
+        self.update(target, |state| {
+            state.be_sure(uid);
+            false
+        });
+    }
+
     /// The target's ClusterSummary as it is now; `None` when there is none.
     pub fn summary(&self, target: &TargetRef, summary: Option<&ClusterSummary>, now: Instant) {
         self.change(target, |state| {
@@ -137,6 +154,7 @@ impl Index {
                 Some(before) if before.namespace != attempt.namespace => return,
                 _ => {}
             }
+            known.be_sure(uid);
             known.attempts.insert(uid.to_owned(), attempt);
             known.settle(uid, Instant::now());
         }
@@ -154,6 +172,7 @@ impl Index {
             return;
         }
         if let Some(known) = state.targets.get_mut(target.virtual_node().as_str()) {
+            known.be_sure(uid);
             if known.attempts.get(uid).is_none_or(|seen| seen.uid != attempt.uid) {
                 known.attempts.insert(uid.to_owned(), attempt);
             }
@@ -212,6 +231,7 @@ impl Index {
     pub fn tick(&self, now: Instant) {
         let mut state = self.state.write();
         for (node, target) in &mut state.targets {
+            target.expire_doubts(now);
             if target.inflight.expire(now) > 0 {
                 self.wake(node, target);
             }

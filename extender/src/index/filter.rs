@@ -150,12 +150,12 @@ impl State {
     }
 
     fn holders(&self, pod: &SourcePod, stale_after: std::time::Duration, now: Instant) -> Vec<Holder<'_>> {
-        let live = |target: &&TargetState| target.live_attempt(&pod.uid, &pod.namespace);
+        let live = |target: &&TargetState| target.is_unsure(&pod.uid) || target.live_attempt(&pod.uid, &pod.namespace);
         let targets = self.targets.iter().filter(|(_, target)| live(target));
         targets
             .map(|(node, target)| Holder {
                 node,
-                heard_of: target.heard_of(stale_after, now).is_ok(),
+                heard_of: target.heard_of(stale_after, now).is_ok() && !target.is_unsure(&pod.uid),
             })
             .collect()
     }

@@ -169,6 +169,15 @@ impl Index {
         (*attempt.namespace == *namespace).then(|| attempt.clone())
     }
 
+    /// Another target in which the pod may have a chaperon that nobody has seen.
+    pub fn unsure_elsewhere(&self, target: &TargetRef, uid: &str) -> Option<TargetRef> {
+        let state = self.state.read();
+        let mut others = state.targets.values().filter(|known| known.target != *target);
+        others
+            .find(|known| known.is_unsure(uid))
+            .map(|known| known.target.clone())
+    }
+
     /// The chaperons in targets other than this one of a pod that lives in `namespace`.
     pub fn attempts_elsewhere(&self, target: &TargetRef, uid: &str, namespace: &str, now: Instant) -> Vec<Found> {
         let state = self.state.read();

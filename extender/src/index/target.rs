@@ -38,9 +38,15 @@ pub struct TargetState {
     pub(super) listed: Listed,
     /// A call was not answered, and the target has not been heard of since.
     suspect: bool,
+    /// Pods that must not run twice, whose chaperon a call may have made that was not answered; and since when.
+    unsure: AHashMap<String, Instant>,
     /// Pods were refused since this target was last woken.
     refused: AtomicBool,
 }
+
+/// How long a call that was not answered may still be carried out: Linux gives a connection up after about so long
+/// (tcp_retries2).
+const LATEST: Duration = Duration::from_secs(15 * 60);
 
 /// The part of a ClusterSummary that counts here.
 #[derive(Debug)]
@@ -95,6 +101,7 @@ impl TargetState {
             summary: None,
             listed: Listed::default(),
             suspect: false,
+            unsure: AHashMap::new(),
             refused: AtomicBool::new(false),
         }
     }
@@ -221,6 +228,26 @@ impl TargetState {
     /// A call to it was not answered: no new pods until it is heard of again.
     pub(super) fn suspect(&mut self) {
         self.suspect = true;
+    }
+
+    /// Nobody knows whether the pod has a chaperon here.
+    pub(super) fn doubt(&mut self, uid: &str, now: Instant) {
+        self.unsure.insert(uid.to_owned(), now);
+    }
+
+    /// It is known whether the pod has a chaperon here.
+    pub(super) fn be_sure(&mut self, uid: &str) {
+        self.unsure.remove(uid);
+    }
+
+    /// Time passes: doubts that are old are none.
+    pub(super) fn expire_doubts(&mut self, now: Instant) {
+        self.unsure.retain(|_, since| now < *since + LATEST);
+    }
+
+    /// Is it unknown whether the pod has a chaperon here?
+    pub fn is_unsure(&self, uid: &str) -> bool {
+        self.unsure.contains_key(uid)
     }
 
     /// Take in a ClusterSummary.

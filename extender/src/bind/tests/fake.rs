@@ -58,8 +58,8 @@ impl Fake {
         self.state.lock().deny_chaperons = true;
     }
 
-    pub fn fail(&self, fault: Fault) {
-        self.state.lock().fault = Some(fault);
+    pub fn fail(&self, fault: impl Into<Option<Fault>>) {
+        self.state.lock().fault = fault.into();
     }
 
     pub fn set_pod(&self, pod: Option<RawPod>) {

@@ -136,6 +136,32 @@ async fn a_statefulsets_pod_waits_for_an_unreachable_target_others_do_not() {
     }
 }
 
+/// The answer is lost, and the chaperon may come into being late.
+#[tokio::test]
+async fn a_statefulsets_pod_that_may_have_a_chaperon_goes_nowhere_else() {
+    for (kind, may_go) in [("StatefulSet", false), ("ReplicaSet", true)] {
+        let mut owned = pod();
+        let owner = json!([{"apiVersion": "apps/v1", "kind": kind, "name": "a", "uid": "s", "controller": true}]);
+        owned.metadata.owner_references = serde_json::from_value(owner).unwrap();
+        let world = world(owned);
+        world.us_api.fail(Fault::Reset);
+        assert!(world.binder.bind(to(&us())).await.unwrap_err().is_unanswered());
+        let elsewhere = match may_go {
+            true => world.bind(eu(), &world.eu_api, scheduled()).await,
+            false => world.binder.bind(to(&eu())).await,
+        };
+        assert_eq!(elsewhere.is_ok(), may_go, "{kind}: {elsewhere:?}");
+        if !may_go {
+            assert!(world.eu_api.writes().is_empty());
+            world.us_api.fail(None::<Fault>);
+            world
+                .index
+                .summary(&us(), Some(&index_tests::summary(2, true)), Instant::now());
+            world.bind(us(), &world.us_api, scheduled()).await.unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn somebody_elses_chaperon_is_left_alone() {
     let world = world(pod());

@@ -280,6 +280,30 @@ fn a_unique_pod_stays_where_it_was_tried_until_that_target_can_be_asked() {
 }
 
 #[test]
+fn a_statefulsets_pod_waits_for_a_target_that_may_have_heard_of_it() {
+    let (index, _wakes) = index();
+    ready(&index, &eu(), None, vec![node("n1")]);
+    ready(&index, &us(), None, vec![node("n1")]);
+    let mut pod = proxy_pod("a", "1", spec("1"));
+    let owner = json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "a", "uid": "s", "controller": true}]);
+    pod.metadata.owner_references = serde_json::from_value(owner).unwrap();
+    let says = || filter(&index, &pod, &[&eu(), &us()]);
+    index.doubt(&eu(), "1");
+    index.suspect(&eu());
+    assert_eq!(
+        says()[1],
+        failed("the pod may still run in admiralty-eu, which is unreachable")
+    );
+    index.summary(&eu(), Some(&summary(2, true)), Instant::now());
+    assert_eq!(
+        says(),
+        [Verdict::Pass, failed("the pod has a delegate in another target")]
+    );
+    index.be_sure(&eu(), "1");
+    assert_eq!(says(), [Verdict::Pass, Verdict::Pass]);
+}
+
+#[test]
 fn scores_follow_the_room_that_is_left() {
     let (index, _wakes) = index();
     ready(&index, &eu(), None, vec![node("n1"), node("n2")]);
