@@ -17,6 +17,7 @@
 //! Everything ends with its owner, also when that is killed: see [`Process`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod balancer;
 pub mod bench;
 mod binaries;
 mod build;

@@ -12,6 +12,7 @@
 mod connect;
 mod install;
 mod programs;
+mod replicas;
 mod seat;
 mod uninstall;
 
@@ -24,6 +25,7 @@ use futures::future::try_join_all;
 pub use connect::{Scope, add_target, grant};
 pub use install::{Role, point_at_extender};
 pub use programs::{Profile, Programs};
+pub use replicas::{Replica, Replicas};
 pub use seat::{Seat, admin_get};
 
 use crate::{ClusterOptions, Testbed};
@@ -49,11 +51,23 @@ impl Product {
         role: Role,
         targets: Vec<ClusterOptions>,
     ) -> Result<Self> {
+        Self::start_replicated(testbed, source, role, targets, 1).await
+    }
+
+    /// [`Product::start`], with so many replicas of each component in each cluster.
+    pub async fn start_replicated(
+        testbed: &Testbed,
+        source: ClusterOptions,
+        role: Role,
+        targets: Vec<ClusterOptions>,
+        replicas: usize,
+    ) -> Result<Self> {
         let programs = Programs::build(&[]).await?;
         let seats = targets
             .into_iter()
-            .map(|options| Seat::start(testbed, options, Role::Target, &programs));
-        let (source, targets) = tokio::try_join!(Seat::start(testbed, source, role, &programs), try_join_all(seats))?;
+            .map(|options| Seat::start(testbed, options, Role::Target, &programs, replicas));
+        let source = Seat::start(testbed, source, role, &programs, replicas);
+        let (source, targets) = tokio::try_join!(source, try_join_all(seats))?;
         let targets = targets
             .into_iter()
             .map(|seat| (seat.cluster.name().to_owned(), seat))

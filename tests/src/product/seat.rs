@@ -7,7 +7,9 @@ use anyhow::{Context, Result};
 use parking_lot::Mutex;
 
 use super::install::{self, Role};
+use super::replicas::{Replica, Replicas};
 use super::{NAMESPACE, Programs};
+use crate::balancer::Balancer;
 use crate::{Cluster, ClusterOptions, Process, Testbed, eventually, free_port};
 
 /// How long a component may take to be ready, on a machine that is busy otherwise.
@@ -17,14 +19,13 @@ const LOG_LEVEL: &str = "info,kube_client::client::builder=off,multicluster_agen
 /// One cluster with the product's components, as processes.
 pub struct Seat {
     /// The agent.
-    pub agent: Process,
+    pub agent: Replicas,
     /// What only a source has.
     pub front: Option<Front>,
     /// The cluster.
     pub cluster: Cluster,
     /// What it is to the product.
     pub role: Role,
-    admin_port: u16,
     programs: Programs,
     dir: PathBuf,
     extra: Mutex<Vec<Process>>,
@@ -35,53 +36,53 @@ pub struct Front {
     /// The second scheduler.
     pub scheduler: Process,
     /// The webhook.
-    pub webhook: Process,
+    pub webhook: Replicas,
     /// The extender.
-    pub extender: Process,
-    /// The port that the webhook serves on.
+    pub extender: Replicas,
+    /// The port that webhooks are called on: the webhook's, or that of the balancer before its replicas.
     pub webhook_port: u16,
-    /// The port that the extender serves on.
+    /// The same of the extender.
     pub extender_port: u16,
-    /// Admin ports of webhook and extender.
+    /// Admin ports of webhook and extender, of the first replicas.
     pub admin_ports: (u16, u16),
     /// The scheduler's client certificate.
     pub scheduler_tls: PathBuf,
     /// The extender's and the webhook's serving certificates.
     pub serving_tls: (PathBuf, PathBuf),
+    _balancers: Vec<Balancer>,
 }
 
 impl Seat {
-    /// Start a cluster, install the product, and wait until its components are ready.
+    /// Start a cluster, install the product with so many replicas of each component, and wait until they are ready.
     pub async fn start(
         testbed: &Testbed,
         mut options: ClusterOptions,
         role: Role,
         programs: &Programs,
+        replicas: usize,
     ) -> Result<Self> {
         options.crds.extend(install::crds());
         options.cert_manager = role.is_source();
         let name = options.name.clone();
         let cluster = Cluster::start(testbed, options).await?;
-        Self::install(cluster, role, programs)
+        Self::install(cluster, role, programs, replicas)
             .await
             .with_context(|| format!("installing in cluster {name}"))
     }
 
-    async fn install(cluster: Cluster, role: Role, programs: &Programs) -> Result<Self> {
+    async fn install(cluster: Cluster, role: Role, programs: &Programs, replicas: usize) -> Result<Self> {
         let dir = cluster.log_dir().to_owned();
         let webhook_port = role.is_source().then(free_port).transpose()?;
         install::apply_overlay(&cluster, role, webhook_port).await?;
         let front = match webhook_port {
-            Some(port) => Some(Self::start_front(&cluster, programs, port).await?),
+            Some(port) => Some(Self::start_front(&cluster, programs, port, replicas).await?),
             None => None,
         };
-        let admin_port = free_port()?;
-        let agent = Self::start_agent(&cluster, role, programs, admin_port).await?;
+        let agent = Self::start_agent(&cluster, role, programs, replicas).await?;
         let seat = Self {
             agent,
             front,
             role,
-            admin_port,
             programs: programs.clone(),
             dir,
             extra: Mutex::default(),
@@ -91,18 +92,17 @@ impl Seat {
         Ok(seat)
     }
 
-    async fn start_agent(cluster: &Cluster, role: Role, programs: &Programs, admin_port: u16) -> Result<Process> {
+    async fn start_agent(cluster: &Cluster, role: Role, programs: &Programs, replicas: usize) -> Result<Replicas> {
         let kubeconfig = identity(cluster, "multicluster-agent").await?;
         let env = [
             ("ROLES", role.roles().to_owned()),
             ("KUBECONFIG", kubeconfig.display().to_string()),
-            ("ADMIN_ADDR", format!("127.0.0.1:{admin_port}")),
             ("CLUSTER_NAME", cluster.name().to_owned()),
         ];
-        spawn(cluster, programs, "multicluster-agent", env)
+        spawn_all(cluster, programs, "multicluster-agent", &env, &vec![0; replicas])
     }
 
-    async fn start_front(cluster: &Cluster, programs: &Programs, webhook_port: u16) -> Result<Front> {
+    async fn start_front(cluster: &Cluster, programs: &Programs, webhook_port: u16, replicas: usize) -> Result<Front> {
         let dir = cluster.log_dir();
         let tls = |secret: &str| dir.join(secret);
         let secrets = [
@@ -116,22 +116,28 @@ impl Seat {
         cluster
             .expose_local(NAMESPACE, "multicluster-webhook", webhook_port)
             .await?;
-        let (extender_port, admin_ports) = (free_port()?, (free_port()?, free_port()?));
-        let webhook = spawn(
-            cluster,
-            programs,
-            "multicluster-webhook",
-            webhook_env(&tls(secrets[0]), webhook_port, admin_ports.0),
-        )?;
+        let extender_port = free_port()?;
+        let ports = |port: u16| match replicas {
+            1 => Ok(vec![port]),
+            _ => (0..replicas).map(|_| free_port()).collect::<Result<Vec<_>>>(),
+        };
+        let env = webhook_env(&tls(secrets[0]), replicas);
+        let webhook = spawn_all(cluster, programs, "multicluster-webhook", &env, &ports(webhook_port)?)?;
         let kubeconfig = identity(cluster, "multicluster-extender").await?;
-        let mut env = serving_env(&tls(secrets[1]), extender_port, admin_ports.1);
+        let mut env = serving_env(&tls(secrets[1]), replicas);
         env.extend([
             ("KUBECONFIG", kubeconfig.display().to_string()),
             ("CLIENT_CA_FILE", tls(secrets[1]).join("ca.crt").display().to_string()),
             ("ALLOWED_CLIENT_NAMES", "multicluster-scheduler".to_owned()),
             ("CLUSTER_NAME", cluster.name().to_owned()),
         ]);
-        let extender = spawn(cluster, programs, "multicluster-extender", env)?;
+        let extender = spawn_all(cluster, programs, "multicluster-extender", &env, &ports(extender_port)?)?;
+        let mut balancers = Vec::new();
+        if replicas > 1 {
+            for (port, component) in [(webhook_port, &webhook), (extender_port, &extender)] {
+                balancers.push(Balancer::start(port, &component.endpoints()).await?);
+            }
+        }
         let kubeconfig = identity(cluster, "multicluster-kube-scheduler").await?;
         let config = install::scheduler_config(extender_port, &tls(secrets[2]))?;
         let scheduler = cluster
@@ -139,23 +145,24 @@ impl Seat {
             .await?;
         install::wait_for_ca(cluster).await?;
         Ok(Front {
+            admin_ports: (webhook.all()[0].admin_port, extender.all()[0].admin_port),
             scheduler,
             webhook,
             extender,
             webhook_port,
             extender_port,
-            admin_ports,
             scheduler_tls: tls(secrets[2]),
             serving_tls: (tls(secrets[1]), tls(secrets[0])),
+            _balancers: balancers,
         })
     }
 
     /// Wait until all components say that they are ready.
     pub async fn wait_ready(&self) -> Result<()> {
-        wait_for_admin(&self.agent, self.admin_port).await?;
+        self.agent.wait_ready().await?;
         if let Some(front) = &self.front {
-            wait_for_admin(&front.webhook, front.admin_ports.0).await?;
-            wait_for_admin(&front.extender, front.admin_ports.1).await?;
+            front.webhook.wait_ready().await?;
+            front.extender.wait_ready().await?;
         }
         Ok(())
     }
@@ -175,9 +182,9 @@ impl Seat {
         &self.dir
     }
 
-    /// Metrics of the agent.
+    /// Metrics of the first agent.
     pub async fn agent_metrics(&self) -> Result<String> {
-        admin_get(self.admin_port, "/metrics").await
+        admin_get(self.agent.all()[0].admin_port, "/metrics").await
     }
 
     /// Keep a process for as long as this cluster.
@@ -204,7 +211,7 @@ pub async fn admin_get(port: u16, path: &str) -> Result<String> {
     Ok(body.to_owned())
 }
 
-async fn wait_for_admin(process: &Process, port: u16) -> Result<()> {
+pub(super) async fn wait_for_admin(process: &Process, port: u16) -> Result<()> {
     eventually(&format!("{} to be ready", process.name()), READY, async || {
         process.check()?;
         Ok(admin_get(port, "/readyz").await.ok())
@@ -220,36 +227,65 @@ pub(super) async fn identity(cluster: &Cluster, account: &str) -> Result<PathBuf
     Ok(path)
 }
 
-fn serving_env(tls: &Path, port: u16, admin_port: u16) -> Vec<(&'static str, String)> {
+/// With several replicas, one that stops is given the time in which the balancer notices.
+fn serving_env(tls: &Path, replicas: usize) -> Vec<(&'static str, String)> {
+    let delay = if replicas > 1 { "1" } else { "0" };
     vec![
-        ("LISTEN_ADDR", format!("127.0.0.1:{port}")),
-        ("ADMIN_ADDR", format!("127.0.0.1:{admin_port}")),
         ("TLS_CERT_FILE", tls.join("tls.crt").display().to_string()),
         ("TLS_PRIVATE_KEY_FILE", tls.join("tls.key").display().to_string()),
+        ("SHUTDOWN_DELAY_SECONDS", delay.to_owned()),
     ]
 }
 
-fn webhook_env(tls: &Path, port: u16, admin_port: u16) -> Vec<(&'static str, String)> {
-    let mut env = serving_env(tls, port, admin_port);
-    env.push(("SHUTDOWN_DELAY_SECONDS", "0".to_owned()));
+fn webhook_env(tls: &Path, replicas: usize) -> Vec<(&'static str, String)> {
+    let mut env = serving_env(tls, replicas);
     // As the Deployment has them.
     env.push(("MALLOC_ARENA_MAX", "1".to_owned()));
     env.push(("MALLOC_TRIM_THRESHOLD_", "65536".to_owned()));
     env
 }
 
+/// A replica for each port; 0 for programs that serve nothing.
+fn spawn_all(
+    cluster: &Cluster,
+    programs: &Programs,
+    program: &str,
+    env: &[(&'static str, String)],
+    ports: &[u16],
+) -> Result<Replicas> {
+    let replicas = ports.iter().enumerate().map(|(number, port)| {
+        let admin_port = free_port()?;
+        let mut env = env.to_vec();
+        env.push(("ADMIN_ADDR", format!("127.0.0.1:{admin_port}")));
+        if *port > 0 {
+            env.push(("LISTEN_ADDR", format!("127.0.0.1:{port}")));
+        }
+        let name = match number {
+            0 => program.to_owned(),
+            _ => format!("{program}-{number}"),
+        };
+        Ok(Replica {
+            process: spawn(cluster, programs, program, &name, env)?,
+            port: *port,
+            admin_port,
+        })
+    });
+    Ok(Replicas(replicas.collect::<Result<_>>()?))
+}
+
 fn spawn(
     cluster: &Cluster,
     programs: &Programs,
     program: &str,
-    env: impl IntoIterator<Item = (&'static str, String)>,
+    name: &str,
+    env: Vec<(&'static str, String)>,
 ) -> Result<Process> {
     let common = [("LOG_LEVEL", LOG_LEVEL.to_owned()), ("LOG_FORMAT", "plain".to_owned())];
     let env = common
         .into_iter()
         .chain(env)
         .map(|(key, value)| (key.to_owned(), value));
-    let log = cluster.log_dir().join(format!("{program}.log"));
-    let name = format!("{program} of cluster {}", cluster.name());
+    let log = cluster.log_dir().join(format!("{name}.log"));
+    let name = format!("{name} of cluster {}", cluster.name());
     Process::spawn(&name, &programs.find(program), [""; 0], env, log)
 }
