@@ -5,8 +5,9 @@
 //! ```
 //!
 //! As there, each new connection goes to the next replica that is ready, and stays there until one side ends it: a
-//! replica that is not ready any more keeps the connections it has. Other than there, a replica that refuses a connection
-//! is passed over; kube-proxy would not know of it until the kubelet says so.
+//! replica that is not ready any more keeps the connections it has. While none is ready, those that are stopping but still
+//! serve are better than nothing (KEP-1669). Other than there, a replica that refuses a connection is passed over;
+//! kube-proxy would not know of it until the kubelet says so.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -88,12 +89,11 @@ impl Backends {
     }
 
     async fn carry(self: Arc<Self>, mut client: TcpStream) {
-        let first = self.next.fetch_add(1, Ordering::Relaxed);
-        for step in 0..self.all.len() {
-            let backend = &self.all[(first + step) % self.all.len()];
-            if !backend.ready.load(Ordering::Relaxed) {
-                continue;
-            }
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.all.len();
+        let (rest, begin) = (&self.all[first..], &self.all[..first]);
+        let ready = |backend: &&Backend| backend.ready.load(Ordering::Relaxed);
+        let (ready, others): (Vec<_>, Vec<_>) = rest.iter().chain(begin).partition(ready);
+        for backend in ready.into_iter().chain(others) {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, backend.endpoint.port));
             if let Ok(mut server) = TcpStream::connect(address).await {
                 let _ = (client.set_nodelay(true), server.set_nodelay(true));

@@ -55,7 +55,12 @@ pub struct World {
 impl World {
     /// Start the clusters and connect them for all namespaces.
     pub async fn start(testbed: Testbed) -> Result<Self> {
-        let product = Self::unconnected(&testbed).await?;
+        Self::start_replicated(testbed, 1).await
+    }
+
+    /// The same, with so many replicas of each component.
+    pub async fn start_replicated(testbed: Testbed, replicas: usize) -> Result<Self> {
+        let product = Self::unconnected(&testbed, replicas).await?;
         product.connect_all().await?;
         Ok(Self {
             product,
@@ -65,7 +70,7 @@ impl World {
 
     /// The same, by way of links that a test can disturb.
     pub async fn start_linked(testbed: Testbed) -> Result<Self> {
-        let product = Self::unconnected(&testbed).await?;
+        let product = Self::unconnected(&testbed, 1).await?;
         let mut links = BTreeMap::new();
         for (name, seat) in &product.targets {
             let link = Link::to(&seat.cluster, 1).await?;
@@ -75,7 +80,7 @@ impl World {
         Ok(Self { product, links })
     }
 
-    async fn unconnected(testbed: &Testbed) -> Result<Product> {
+    async fn unconnected(testbed: &Testbed, replicas: usize) -> Result<Product> {
         let pool = |name: &str| {
             NodePool::new(name, 5)
                 .label("topology.kubernetes.io/region", name)
@@ -97,7 +102,7 @@ impl World {
             with_stage("us", vec![pool("us")]),
             with_stage("eu", vec![pool("eu"), big]),
         ];
-        Product::start(testbed, with_stage("source", vec![own]), Role::Both, targets).await
+        Product::start_replicated(testbed, with_stage("source", vec![own]), Role::Both, targets, replicas).await
     }
 
     /// The way to a target.

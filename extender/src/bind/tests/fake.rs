@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
-use multicluster_api::PodChaperon;
 use multicluster_api::raw::RawPod;
+use multicluster_api::{DelegateRef, PodChaperon};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -41,6 +41,13 @@ pub enum Fault {
 impl Fake {
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// Its chaperons' UIDs are counted from here.
+    pub fn with_uids_from(made: usize) -> Arc<Self> {
+        let fake = Self::default();
+        fake.state.lock().made = made;
+        Arc::new(fake)
     }
 
     pub fn with_pod(pod: RawPod) -> Arc<Self> {
@@ -77,6 +84,29 @@ impl Fake {
 
     pub fn put_chaperon(&self, chaperon: PodChaperon) {
         self.state.lock().chaperons.push(chaperon);
+    }
+
+    /// All chaperons there are.
+    pub fn chaperons(&self) -> Vec<PodChaperon> {
+        self.state.lock().chaperons.clone()
+    }
+
+    /// The node of the pod, once it is bound.
+    pub fn pod_node(&self) -> Option<String> {
+        let state = self.state.lock();
+        state.pod.as_ref().and_then(|pod| pod.node_name().map(str::to_owned))
+    }
+
+    /// The delegates of all chaperons get a node.
+    pub fn schedule_delegates(&self) {
+        for chaperon in &mut self.state.lock().chaperons {
+            let delegate = DelegateRef {
+                node_name: "n1".into(),
+                bound_resource_version: "7".into(),
+                ..DelegateRef::default()
+            };
+            chaperon.status.get_or_insert_default().delegate = Some(delegate);
+        }
     }
 
     /// What was written, events apart.

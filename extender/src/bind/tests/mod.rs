@@ -2,6 +2,7 @@
 
 mod fake;
 mod interrupted;
+mod replicas;
 mod straight;
 
 use std::sync::Arc;
@@ -38,7 +39,7 @@ fn pod() -> RawPod {
 }
 
 fn world(pod: RawPod) -> World {
-    let (source, eu_api, us_api) = (Fake::with_pod(pod), Fake::new(), Fake::new());
+    let (source, eu_api, us_api) = (Fake::with_pod(pod), Fake::new(), Fake::with_uids_from(100));
     let (index, _wakes) = index_tests::index();
     let index = Arc::new(index);
     index_tests::ready(&index, &eu(), Some(eu_api.client()), vec![node("n1")]);

@@ -1,0 +1,41 @@
+//! Which of a cluster's agents leads, by their metrics.
+
+use anyhow::{Result, ensure};
+use testbed::eventually;
+use testbed::product::{Replica, Seat, admin_get};
+
+use super::world::SOON;
+
+/// The agent that leads, once there is exactly one.
+pub async fn leader(seat: &Seat) -> Result<&Replica> {
+    eventually("one agent to lead", SOON, async || {
+        let leaders = leaders(seat).await;
+        ensure!(leaders.len() == 1, "{} lead", leaders.len());
+        Ok(Some(leaders[0]))
+    })
+    .await
+}
+
+/// Agents that lead, as far as they answer.
+async fn leaders(seat: &Seat) -> Vec<&Replica> {
+    let mut leaders = Vec::new();
+    for agent in seat.agent.all() {
+        let metrics = admin_get(agent.admin_port, "/metrics");
+        // One that is paused does not answer.
+        let answer = tokio::time::timeout(std::time::Duration::from_millis(500), metrics).await;
+        let metrics = answer.ok().and_then(Result::ok).unwrap_or_default();
+        if metrics.lines().any(|line| line == "multicluster_agent_leader 1") {
+            leaders.push(agent);
+        }
+    }
+    leaders
+}
+
+/// Wait until an agent leads that is not this one.
+pub async fn successor<'a>(seat: &'a Seat, former: &Replica) -> Result<&'a Replica> {
+    eventually("another agent to lead", SOON, async || {
+        let leader = leaders(seat).await.into_iter();
+        Ok(leader.clone().find(|leader| leader.admin_port != former.admin_port))
+    })
+    .await
+}
