@@ -9,12 +9,13 @@ use testbed::product::{Replica, Seat};
 
 use super::fixtures::{Template, namespace};
 use super::harness::{Test, alone};
-use super::leader::{leader, successor};
+use super::leader::{all_up, leader, successor};
 use super::observer::{Lateness, Steady, readiness};
 use super::world::World;
 
 /// A pod whose delegate is in `us`, in a namespace of its own.
 async fn pod_in_us(world: &Arc<World>, name: &'static str) -> Result<(Lateness, Steady)> {
+    all_up(world).await?;
     let ns = namespace(world, name).await?;
     let template = Template::elected().on_virtual_nodes("topology.kubernetes.io/region", "us");
     world.apply(&template.deployment(ns, "web", 3)).await?;
@@ -79,9 +80,6 @@ pub fn tests() -> Vec<Test> {
             steady.check().await
         }),
         alone("leaders_that_hang_for_10_s_find_others_at_work", async |world| {
-            for seat in world.product.seats() {
-                seat.wait_ready().await?;
-            }
             let (lateness, steady) = pod_in_us(&world, "paused-leaders").await?;
             let mut former = Vec::new();
             for seat in seats(&world)? {

@@ -1,10 +1,25 @@
-//! Which of a cluster's agents leads, by their metrics.
+//! Which replicas there are, and which of a cluster's agents leads, by their metrics.
 
 use anyhow::{Result, ensure};
 use testbed::eventually;
 use testbed::product::{Replica, Seat, admin_get};
 
-use super::world::SOON;
+use super::world::{SOON, World};
+
+/// All replicas run and are ready, whatever an earlier test left.
+pub async fn all_up(world: &World) -> Result<()> {
+    for seat in world.product.seats() {
+        let front = seat.front.iter().flat_map(|front| [&front.webhook, &front.extender]);
+        for replica in front.chain([&seat.agent]).flat_map(|component| component.all()) {
+            replica.resume()?;
+            if !replica.is_running() {
+                replica.start()?;
+            }
+        }
+        seat.wait_ready().await?;
+    }
+    Ok(())
+}
 
 /// The agent that leads, once there is exactly one.
 pub async fn leader(seat: &Seat) -> Result<&Replica> {

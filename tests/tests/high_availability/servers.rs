@@ -11,6 +11,7 @@ use testbed::eventually;
 
 use super::fixtures::{Template, namespace};
 use super::harness::{Test, alone};
+use super::leader::all_up;
 use super::world::{SOON, World, node_of};
 
 /// Wait until so many pods are bound.
@@ -56,9 +57,9 @@ pub fn tests() -> Vec<Test> {
             },
         ),
         alone("webhooks_that_stop_refuse_no_pod", async |world| {
+            all_up(&world).await?;
             let ns = namespace(&world, "webhooks").await?;
             let webhook = &world.product.source.front()?.webhook;
-            webhook.wait_ready().await?;
             let pods = Api::<Pod>::namespaced(world.source().client(), ns);
             let create = async |number: usize| {
                 // As long as both replicas take to restart.
