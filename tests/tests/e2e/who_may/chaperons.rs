@@ -184,15 +184,23 @@ async fn another_user(world: &World) -> Result<()> {
     world.product.connect("us", Scope::Namespace(ns)).await?;
     let template = Template::elected().on_virtual_nodes(names::TARGET_NAMESPACE, ns);
     world.apply(&template.deployment(ns, "web", 1)).await?;
+    let pod = world.running(ns, 1).await?.remove(0);
+    let connect_as = async |account: &str| {
+        let kubeconfig = us.service_account_kubeconfig(ns, account).await?;
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "us", "namespace": ns},
+            "stringData": {"config": kubeconfig},
+        });
+        world.apply(&secret).await
+    };
+    // Another token of the same user changes nothing: the pod goes, and its successor comes.
+    connect_as("management").await?;
+    let name = pod.name_any();
+    let delete = ["delete", "pod", "-n", ns, &name, "--timeout=60s"];
+    world.source().kubectl(&delete).await?;
     world.running(ns, 1).await?;
     second_source(us, ns).await?;
-    let kubeconfig = us.service_account_kubeconfig(ns, "second").await?;
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "us", "namespace": ns},
-        "stringData": {"config": kubeconfig},
-    });
-    world.apply(&secret).await?;
-    // Another token of the same user would change nothing; this is another one.
+    connect_as("second").await?;
     world
         .source()
         .kubectl(&["delete", "deployment", "-n", ns, "web"])
