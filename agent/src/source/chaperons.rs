@@ -225,4 +225,25 @@ mod tests {
         assert_eq!(chaperons.put(&chaperon("shop", "web"), "admiralty-us"), None);
         assert_eq!(chaperons.put(&ChaperonView::default(), NODE), None);
     }
+
+    #[test]
+    fn only_the_name_that_follows_from_the_pod_counts() {
+        let named = |name: &str, node: &str| -> ChaperonView {
+            serde_json::from_value(json!({ "metadata": {
+                "name": name, "namespace": "n", "uid": "c",
+                "labels": { names::PARENT_UID: "1" },
+                "annotations": { names::PARENT_NAME: "a", names::VIRTUAL_NODE: node },
+            }}))
+            .unwrap()
+        };
+        let chaperons = Chaperons::default();
+        let (ours, name) = ("admiralty-eu", chaperon_name("a", "1"));
+        // Labels can be copied by anybody.
+        for (name, node) in [("another", ours), (name.as_str(), "admiralty-us")] {
+            assert_eq!(chaperons.put(&named(name, node), ours), None);
+        }
+        assert_eq!(chaperons.put(&named(&name, ours), ours), Some("1".into()));
+        chaperons.remove(&("n".into(), "another".into()));
+        assert!(chaperons.get("1", "n").is_some() && !chaperons.was_seen_going("1", "n"));
+    }
 }

@@ -4,6 +4,7 @@ mod fake;
 mod interrupted;
 mod replicas;
 mod straight;
+mod who_may;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -5,20 +5,24 @@ use std::time::Instant;
 use multicluster_api::{PodChaperon, TargetRef};
 use serde_json::{Value, json};
 
-use crate::core::attempt::{Attempt, Progress};
+use crate::core::attempt::{Attempt, Progress, made_by};
 
 fn name() -> String {
     multicluster_api::chaperon::chaperon_name("a", "1")
 }
 
-fn progress(status: Value) -> Progress {
-    let chaperon: PodChaperon = serde_json::from_value(json!({
+fn chaperon(name: &str, status: Value) -> PodChaperon {
+    serde_json::from_value(json!({
         "apiVersion": "multicluster.admiralty.io/v1alpha1", "kind": "PodChaperon",
-        "metadata": {"name": name(), "namespace": "n", "uid": "c", "labels": {"multicluster.admiralty.io/parent-uid": "1"},
+        "metadata": {"name": name, "namespace": "n", "uid": "c", "labels": {"multicluster.admiralty.io/parent-uid": "1"},
             "annotations": {"multicluster.admiralty.io/virtual-node": "admiralty-eu", "multicluster.admiralty.io/parent-name": "a"}},
         "spec": {}, "status": status,
     }))
-    .unwrap();
+    .unwrap()
+}
+
+fn progress(status: Value) -> Progress {
+    let chaperon = chaperon(&name(), status);
     let (uid, attempt) = Attempt::of(&chaperon, &TargetRef::cluster("eu"), Instant::now()).unwrap();
     assert_eq!((&*uid, &*attempt.name, &*attempt.uid), ("1", name().as_str(), "c"));
     attempt.progress
@@ -81,5 +85,30 @@ fn the_status_tells_how_far_it_came() {
         ),
     ] {
         assert_eq!(progress(status), expected, "{what}");
+    }
+}
+
+#[test]
+fn only_the_name_that_follows_from_the_pod_counts() {
+    let target = TargetRef::cluster("eu");
+    let of = |name: &str| Attempt::of(&chaperon(name, json!({})), &target, Instant::now());
+    assert!(of(&name()).is_some());
+    assert!(of("another").is_none(), "labels can be copied by anybody");
+    let elsewhere = Attempt::of(&chaperon(&name(), json!({})), &TargetRef::cluster("us"), Instant::now());
+    assert!(elsewhere.is_none());
+}
+
+#[test]
+fn a_chaperon_belongs_to_who_made_it_where_that_is_known() {
+    for (owner, user, expected) in [
+        (Some("a"), Some("a"), true),
+        (Some("a"), Some("b"), false),
+        (None, Some("b"), true),
+        (Some("a"), None, true),
+        (None, None, true),
+    ] {
+        let mut chaperon = chaperon(&name(), json!({}));
+        crate::core::delegate::sign(&mut chaperon, owner);
+        assert_eq!(made_by(&chaperon, user), expected, "{owner:?} {user:?}");
     }
 }
