@@ -16,6 +16,12 @@ pub fn is_not_found(error: &Error) -> bool {
     code(error) == Some(404)
 }
 
+/// The object is not there, and the API server knows its kind. One that does not know it answers 404, too.
+pub fn is_object_not_found(error: &Error) -> bool {
+    let named = |error: &Error| matches!(error, Error::Api(status) if status.details.as_ref().is_some_and(|details| !details.name.is_empty()));
+    is_not_found(error) && named(error)
+}
+
 /// An object of this name is there already.
 pub fn is_already_exists(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 409 && status.reason == "AlreadyExists")

@@ -48,6 +48,10 @@ pub struct ClusterSummaryFields {
     /// Number of NodeSummary shards; absent when this cluster does not publish its nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_summaries: Option<i32>,
+    /// Which cluster this is: the UID of its namespace kube-system. A source tells by it whether other credentials
+    /// lead to the same cluster.
+    #[serde(default, rename = "clusterID", skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
     /// Version of the agent that wrote this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<String>,

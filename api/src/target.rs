@@ -138,6 +138,9 @@ pub struct TargetStatus {
     /// Name of the virtual node that stands for this target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtual_node_name: Option<String>,
+    /// The cluster behind this target, as its ClusterSummary says: pods of this target are there.
+    #[serde(default, rename = "clusterID", skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
     /// Generation of the spec that the conditions speak of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

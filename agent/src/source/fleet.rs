@@ -263,7 +263,7 @@ impl Runner for Fleet {
         let link = self.links.read().get(node.as_str()).cloned();
         if let Some(link) = link {
             // Its pods count as homeless, and lose their finalizer, only after their delegates had time to go.
-            link.remove(client.map(|client| self.home.fence.guard(client))).await;
+            link.remove(client).await;
             self.links.write().remove(node.as_str());
         }
         self.add_all();

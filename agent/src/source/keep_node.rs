@@ -63,7 +63,14 @@ impl NodeKeeper {
 
     /// Bring the node in line. Without `wanted` (nothing is known of the target yet) only its health is written, and no
     /// node is made.
-    pub async fn keep(&self, target: &AnyTarget, wanted: Option<&Wanted>, health: &Health) -> Result<(), kube::Error> {
+    /// `cluster_id` is the cluster behind the target, if that is known.
+    pub async fn keep(
+        &self,
+        target: &AnyTarget,
+        wanted: Option<&Wanted>,
+        health: &Health,
+        cluster_id: Option<&str>,
+    ) -> Result<(), kube::Error> {
         let node = match (self.nodes().get_opt(&self.name).await?, wanted) {
             (Some(node), _) => Some(node),
             (None, Some(wanted)) if *health != Health::Unknown => {
@@ -75,7 +82,7 @@ impl NodeKeeper {
         if let Some(node) = &node {
             self.update(node, wanted, health).await?;
         }
-        self.report(target, health).await
+        self.report(target, health, cluster_id).await
     }
 
     /// Tell the target's owner what of its summary is not shown.
@@ -136,13 +143,14 @@ impl NodeKeeper {
         }
     }
 
-    async fn report(&self, target: &AnyTarget, health: &Health) -> Result<(), kube::Error> {
+    async fn report(&self, target: &AnyTarget, health: &Health, cluster_id: Option<&str>) -> Result<(), kube::Error> {
         let ready = matches!(health, Health::Ready);
         let label = TargetLabel {
             node: self.name.clone(),
         };
         self.metrics.target_ready.get_or_create(&label).set(i64::from(ready));
-        let Some(changed) = target_status::report(&self.source, target, &self.name, health).await? else {
+        let report = target_status::report(&self.source, target, &self.name, health, cluster_id);
+        let Some(changed) = report.await? else {
             return Ok(());
         };
         self.metrics.target_transitions.get_or_create(&label).inc();

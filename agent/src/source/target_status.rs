@@ -18,6 +18,7 @@ pub async fn report(
     target: &AnyTarget,
     node: &str,
     health: &Health,
+    cluster_id: Option<&str>,
 ) -> Result<Option<String>, kube::Error> {
     let (status, reason, message) = match health {
         Health::Unknown => return Ok(None),
@@ -41,7 +42,8 @@ pub async fn report(
         .find(|condition| condition.type_ == "Ready");
     let same_status = old.is_some_and(|old| old.status == status);
     let same = same_status && old.is_some_and(|old| old.reason == reason && old.message == message);
-    if same && current.status.observed_generation == Some(current.generation) {
+    let same_cluster = cluster_id.is_none() || current.status.cluster_id.as_deref() == cluster_id;
+    if same && same_cluster && current.status.observed_generation == Some(current.generation) {
         return Ok(None);
     }
     let since = old.filter(|_| same_status).map(|old| old.last_transition_time.clone());
@@ -53,11 +55,15 @@ pub async fn report(
         last_transition_time: since.unwrap_or_else(|| Time(Timestamp::now())),
         observed_generation: Some(current.generation),
     };
-    let patch = json!({ "status": {
+    let mut patch = json!({ "status": {
         "conditions": [condition],
         "virtualNodeName": node,
         "observedGeneration": current.generation,
     }});
+    // What is not known now may have been known before.
+    if let Some(cluster_id) = cluster_id {
+        patch["status"]["clusterID"] = json!(cluster_id);
+    }
     api_error::ignore_gone(write(source, target, patch).await)?;
     Ok((!same).then_some(message))
 }

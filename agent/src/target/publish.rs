@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Namespace, Node};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher::Config;
@@ -177,6 +177,7 @@ impl Publisher {
     }
 
     async fn publish_cluster(&self) {
+        let cluster_id = self.cluster_id().await;
         let mut written = ClusterSummaryFields::default();
         let mut ticks = tokio::time::interval(HEARTBEAT_PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -187,7 +188,7 @@ impl Publisher {
                 ticks.reset_after(Duration::from_millis(50));
                 continue;
             }
-            match tokio::time::timeout(WRITE_TIMEOUT, self.write_cluster(&written)).await {
+            match tokio::time::timeout(WRITE_TIMEOUT, self.write_cluster(&written, &cluster_id)).await {
                 Ok(Ok(fields)) => written = fields,
                 Ok(Err(error)) => tracing::warn!(%error, "writing the ClusterSummary"),
                 Err(_) => tracing::warn!("writing the ClusterSummary takes too long"),
@@ -195,7 +196,25 @@ impl Publisher {
         }
     }
 
-    async fn write_cluster(&self, written: &ClusterSummaryFields) -> Result<ClusterSummaryFields, kube::Error> {
+    /// The UID of the namespace kube-system, which lives as long as its cluster.
+    async fn cluster_id(&self) -> String {
+        loop {
+            match Api::<Namespace>::all(self.client.clone())
+                .get_metadata("kube-system")
+                .await
+            {
+                Ok(namespace) => return namespace.metadata.uid.unwrap_or_default(),
+                Err(error) => tracing::warn!(%error, "reading the namespace kube-system, whose UID names this cluster"),
+            }
+            tokio::time::sleep(HEARTBEAT_PERIOD).await;
+        }
+    }
+
+    async fn write_cluster(
+        &self,
+        written: &ClusterSummaryFields,
+        cluster_id: &str,
+    ) -> Result<ClusterSummaryFields, kube::Error> {
         let mut fields = {
             let summary = self.summary.lock();
             let shards = self.node_summaries.then(|| summary.shard_count() as i32);
@@ -206,6 +225,7 @@ impl Publisher {
         };
         let heartbeat = self.heartbeats.beat(Timestamp::now(), std::time::Instant::now());
         fields.heartbeat_time = Some(MicroTime(heartbeat));
+        fields.cluster_id = Some(cluster_id.to_owned());
         fields.agent_version = Some(env!("CARGO_PKG_VERSION").into());
         let api = Api::<ClusterSummary>::all(self.client.clone());
         let patch = merge::diff_of(written, &fields)

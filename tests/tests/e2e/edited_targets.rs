@@ -86,10 +86,16 @@ async fn moved(world: &World, ns: &str, to: &str, pods: usize) -> Result<()> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let arrived = eventually(&format!("all pods to run in {to}"), SOON, async || {
+    let what = format!("all pods to run in {to}");
+    let arrived = eventually(&what, SOON, async || {
         let there = world.delegates(to, ns).await?.len();
         let both = world.delegates("us", ns).await?.len() + world.delegates("eu", ns).await?.len();
-        let running = world.pods(ns).await?.iter().filter(|pod| super::world::is_running(pod)).count();
+        let running = world
+            .pods(ns)
+            .await?
+            .iter()
+            .filter(|pod| super::world::is_running(pod))
+            .count();
         ensure!(
             (there, both, running) == (pods, pods, pods),
             "{there} delegates there, {both} in all, {}",
@@ -180,7 +186,16 @@ pub fn tests() -> Vec<Test> {
             let kubeconfig = async |name: &str| {
                 us.kubectl(&["create", "secret", "generic", "-n", ns, name]).await?;
                 let token = us
-                    .kubectl(&["create", "token", "-n", ns, "management", "--bound-object-kind=Secret", "--bound-object-name", name])
+                    .kubectl(&[
+                        "create",
+                        "token",
+                        "-n",
+                        ns,
+                        "management",
+                        "--bound-object-kind=Secret",
+                        "--bound-object-name",
+                        name,
+                    ])
                     .await?;
                 let mut kubeconfig: Value = serde_saphyr::from_str(&whole)?;
                 kubeconfig["users"][0]["user"]["token"] = json!(token.trim());
@@ -201,7 +216,10 @@ pub fn tests() -> Vec<Test> {
             tokio::time::sleep(REMEMBERED).await;
             ensure!(uids(&world.running(ns, 3).await?) == before, "pods were replaced");
             let (reason, _, still) = ready(&world, ns).await?;
-            ensure!((reason.as_str(), &still) == ("TargetReady", &since), "{reason} since {still}");
+            ensure!(
+                (reason.as_str(), &still) == ("TargetReady", &since),
+                "{reason} since {still}"
+            );
             world.apply(&template.deployment(ns, "web", 5)).await?;
             let after = uids(&world.running(ns, 5).await?);
             ensure!(before.iter().all(|uid| after.contains(uid)), "pods were replaced");
@@ -226,82 +244,94 @@ pub fn tests() -> Vec<Test> {
             ensure!(before.iter().all(|uid| after.contains(uid)), "pods were replaced");
             world.check_delegates(ns).await
         }),
-        test("a_kubeconfig_that_is_deleted_and_comes_back_loses_no_pod", async |world| {
-            let ns = namespace(&world, "secret-gone").await?;
-            let kubeconfig = grant(world.target("us"), Scope::Namespace(ns)).await?;
-            world.apply(&secret(ns, &kubeconfig)).await?;
-            world.apply(&target(ns, json!({"name": "t"}))).await?;
-            let node = TargetRef::namespaced(ns, "t").virtual_node().to_string();
-            world.product.wait_node_ready(&node).await?;
-            let template = Template::elected().on_virtual_nodes(names::TARGET_NAMESPACE, ns);
-            world.apply(&template.stateful_set(ns, "db", 3)).await?;
-            let before = world.running(ns, 3).await?;
-            world.source().kubectl(&["delete", "secret", "-n", ns, "t"]).await?;
-            reason(&world, ns, "SecretNotFound").await?;
-            // Its delegate may still run: it has to wait.
-            world
-                .source()
-                .kubectl(&["delete", "pod", "-n", ns, "db-2", "--wait=false"])
+        test(
+            "a_kubeconfig_that_is_deleted_and_comes_back_loses_no_pod",
+            async |world| {
+                let ns = namespace(&world, "secret-gone").await?;
+                let kubeconfig = grant(world.target("us"), Scope::Namespace(ns)).await?;
+                world.apply(&secret(ns, &kubeconfig)).await?;
+                world.apply(&target(ns, json!({"name": "t"}))).await?;
+                let node = TargetRef::namespaced(ns, "t").virtual_node().to_string();
+                world.product.wait_node_ready(&node).await?;
+                let template = Template::elected().on_virtual_nodes(names::TARGET_NAMESPACE, ns);
+                world.apply(&template.stateful_set(ns, "db", 3)).await?;
+                let before = world.running(ns, 3).await?;
+                world.source().kubectl(&["delete", "secret", "-n", ns, "t"]).await?;
+                reason(&world, ns, "SecretNotFound").await?;
+                // Its delegate may still run: it has to wait.
+                world
+                    .source()
+                    .kubectl(&["delete", "pod", "-n", ns, "db-2", "--wait=false"])
+                    .await?;
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                let waiting = world.pods(ns).await?;
+                ensure!(uids(&waiting) == uids(&before), "{}", describe(&waiting));
+                world.apply(&secret(ns, &kubeconfig)).await?;
+                reason(&world, ns, "TargetReady").await?;
+                eventually("db-2 to be replaced", SOON, async || {
+                    let after = world.running(ns, 3).await?;
+                    let kept = after.iter().filter(|pod| uids(&before).contains(&pod.uid())).count();
+                    ensure!(kept == 2, "{kept} are left of the old ones");
+                    Ok(Some(()))
+                })
                 .await?;
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            let waiting = world.pods(ns).await?;
-            ensure!(uids(&waiting) == uids(&before), "{}", describe(&waiting));
-            world.apply(&secret(ns, &kubeconfig)).await?;
-            reason(&world, ns, "TargetReady").await?;
-            eventually("db-2 to be replaced", SOON, async || {
-                let after = world.running(ns, 3).await?;
-                let kept = after.iter().filter(|pod| uids(&before).contains(&pod.uid())).count();
-                ensure!(kept == 2, "{kept} are left of the old ones");
-                Ok(Some(()))
-            })
-            .await?;
-            world.check_delegates(ns).await
-        }),
-        alone("a_target_that_becomes_a_cluster_target_gives_its_pods_over", async |world| {
-            let ns = namespace(&world, "turned").await?;
-            let namespaced = world.product.connect("us", Scope::Namespace(ns)).await?;
-            // Either of the two.
-            let constraints = json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [
-                    { "matchExpressions": [{ "key": names::TARGET_NAMESPACE, "operator": "In", "values": [ns] }] },
-                    { "matchExpressions": [{ "key": names::CLUSTER_TARGET_NAME, "operator": "In", "values": [ns] }] },
-                ],
-            }}}});
-            let template =
-                Template::elected().annotation(names::PROXY_POD_SCHEDULING_CONSTRAINTS, &constraints.to_string());
-            world.apply(&template.deployment(ns, "web", 2)).await?;
-            world.apply(&template.stateful_set(ns, "db", 2)).await?;
-            world.running(ns, 4).await?;
-            let kubeconfig = grant(world.target("us"), Scope::Cluster).await?;
-            world.source().kubectl(&["delete", "target", "-n", ns, "us"]).await?;
-            let turned = add_target(world.source(), ns, Scope::Cluster, &kubeconfig).await?;
-            eventually("all pods to be on the other virtual node", SOON, async || {
-                let node = turned.virtual_node().to_string();
-                let pods = world.running(ns, 4).await?;
-                ensure!(pods.iter().all(|pod| node_of(pod) == node), "{}", describe(&pods));
-                Ok(Some(()))
-            })
-            .await?;
-            moved(&world, ns, "us", 4).await?;
-            world.check_delegates(ns).await?;
-            let nodes = Api::<Node>::all(world.source().client());
-            ensure!(nodes.get_opt(&namespaced).await?.is_none(), "{namespaced} is left");
-            world.source().kubectl(&["delete", "namespace", ns, "--timeout=60s"]).await?;
-            world.source().kubectl(&["delete", "clustertarget", ns]).await.map(drop)
-        }),
-        alone("a_cluster_source_that_is_revoked_and_restored_loses_no_pod", async |world| {
-            let ns = namespace(&world, "revoked-cluster").await?;
-            let template = Template::elected().on_virtual_nodes(names::CLUSTER_TARGET_NAME, "us");
-            world.apply(&template.deployment(ns, "web", 3)).await?;
-            let before = uids(&world.running(ns, 3).await?);
-            revoke(world.target("us"), "clustersource", ns).await?;
-            tokio::time::sleep(Duration::from_secs(10)).await;
-            grant(world.target("us"), Scope::Cluster).await?;
-            world.product.wait_node_ready("admiralty-us").await?;
-            world.apply(&template.deployment(ns, "web", 4)).await?;
-            let after = uids(&world.running(ns, 4).await?);
-            ensure!(before.iter().all(|uid| after.contains(uid)), "pods were replaced");
-            world.check_delegates(ns).await
-        }),
+                world.check_delegates(ns).await
+            },
+        ),
+        alone(
+            "a_target_that_becomes_a_cluster_target_gives_its_pods_over",
+            async |world| {
+                let ns = namespace(&world, "turned").await?;
+                let namespaced = world.product.connect("us", Scope::Namespace(ns)).await?;
+                // Either of the two.
+                let constraints = json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [
+                        { "matchExpressions": [{ "key": names::TARGET_NAMESPACE, "operator": "In", "values": [ns] }] },
+                        { "matchExpressions": [{ "key": names::CLUSTER_TARGET_NAME, "operator": "In", "values": [ns] }] },
+                    ],
+                }}}});
+                let template =
+                    Template::elected().annotation(names::PROXY_POD_SCHEDULING_CONSTRAINTS, &constraints.to_string());
+                world.apply(&template.deployment(ns, "web", 2)).await?;
+                world.apply(&template.stateful_set(ns, "db", 2)).await?;
+                world.running(ns, 4).await?;
+                let kubeconfig = grant(world.target("us"), Scope::Cluster).await?;
+                world.source().kubectl(&["delete", "target", "-n", ns, "us"]).await?;
+                let turned = add_target(world.source(), ns, Scope::Cluster, &kubeconfig).await?;
+                eventually("all pods to be on the other virtual node", SOON, async || {
+                    let node = turned.virtual_node().to_string();
+                    let pods = world.running(ns, 4).await?;
+                    ensure!(pods.iter().all(|pod| node_of(pod) == node), "{}", describe(&pods));
+                    Ok(Some(()))
+                })
+                .await?;
+                moved(&world, ns, "us", 4).await?;
+                world.check_delegates(ns).await?;
+                let nodes = Api::<Node>::all(world.source().client());
+                ensure!(nodes.get_opt(&namespaced).await?.is_none(), "{namespaced} is left");
+                world
+                    .source()
+                    .kubectl(&["delete", "namespace", ns, "--timeout=60s"])
+                    .await?;
+                world.source().kubectl(&["delete", "clustertarget", ns]).await.map(drop)
+            },
+        ),
+        alone(
+            "a_cluster_source_that_is_revoked_and_restored_loses_no_pod",
+            async |world| {
+                let ns = namespace(&world, "revoked-cluster").await?;
+                let template = Template::elected().on_virtual_nodes(names::CLUSTER_TARGET_NAME, "us");
+                world.apply(&template.deployment(ns, "web", 3)).await?;
+                let before = uids(&world.running(ns, 3).await?);
+                revoke(world.target("us"), "clustersource", ns).await?;
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                grant(world.target("us"), Scope::Cluster).await?;
+                world.product.wait_node_ready("admiralty-us").await?;
+                world.apply(&template.deployment(ns, "web", 4)).await?;
+                let after = uids(&world.running(ns, 4).await?);
+                ensure!(before.iter().all(|uid| after.contains(uid)), "pods were replaced");
+                world.check_delegates(ns).await
+            },
+        ),
     ]
 }

@@ -9,6 +9,7 @@
 mod bad_input;
 mod capacity;
 mod deletion;
+mod edited_targets;
 mod fixtures;
 mod harness;
 mod interruptions;
@@ -29,6 +30,7 @@ fn main() {
         workloads::tests(),
         deletion::tests(),
         targets::tests(),
+        edited_targets::tests(),
         bad_input::tests(),
         interruptions::tests(),
         who_may::tests(),

@@ -39,7 +39,8 @@ fn behind(known: Option<&str>, found: Option<String>) -> Behind {
 
 impl Link {
     /// Find out which cluster this connection leads to. When it is another one than before, take back first what is in
-    /// the old one. Until then nothing that the new one says, or does not say, counts.
+    /// the old one. Until then nothing that the new one says, or does not say, counts. The connection is remembered as it
+    /// is: at the end of the process it is used once more, when this agent leads no longer.
     pub(super) async fn settle(&self, target: &AnyTarget, client: &Client) {
         loop {
             let known = self.cluster_id.lock().clone();
@@ -85,6 +86,7 @@ impl Link {
                 "it leads to another cluster now, and its pods in the old one cannot be removed (no connection): {hint}"
             ));
         };
+        let old = self.home.fence.guard(old);
         let deleted = withdraw(&old, &target.target, &self.home.cluster_name, WITHDRAWAL).await;
         match deleted {
             Ok(deleted) => {

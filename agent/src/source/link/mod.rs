@@ -3,6 +3,7 @@
 pub mod call;
 mod echo;
 mod follow;
+mod identity;
 mod node;
 mod reconcile;
 
@@ -60,14 +61,21 @@ pub struct Link {
     strays: Arc<Strays>,
     /// It was told that the target does not let us delete.
     told_forbidden: AtomicBool,
-    /// The last connection.
+    /// The cluster that the chaperons are in.
+    cluster_id: Mutex<Option<String>>,
+    /// The last connection that was known to lead there.
     client: Mutex<Option<Client>>,
+    /// The present connection is known to lead there.
+    settled: AtomicBool,
+    /// Why the target cannot be used: it has become another cluster, and the old one cannot be left.
+    moved: Mutex<Option<String>>,
 }
 
 impl Link {
     /// Not yet connected.
     pub fn new(home: Arc<Home>, target: AnyTarget) -> Arc<Self> {
         let node = target.target.virtual_node().as_str().to_owned();
+        let cluster_id = Mutex::new(target.status.cluster_id.clone());
         let keeper = NodeKeeper::new(home.client.clone(), &node, home.events.clone(), home.metrics.clone());
         Arc::new(Self {
             node,
@@ -86,7 +94,10 @@ impl Link {
             unseen: Mutex::default(),
             strays: Arc::default(),
             told_forbidden: AtomicBool::new(false),
+            cluster_id,
             client: Mutex::default(),
+            settled: AtomicBool::new(false),
+            moved: Mutex::default(),
             home,
         })
     }
@@ -101,8 +112,8 @@ impl Link {
         *self.target.write() = target.clone();
         self.judge.lock().connected(Instant::now());
         self.told_forbidden.store(false, Ordering::SeqCst);
-        // At the end of the process it is used once more, when this agent leads no longer.
-        *self.client.lock() = Some(client.clone());
+        self.settled.store(false, Ordering::SeqCst);
+        let unguarded = client.clone();
         let client = self.home.fence.guard(client);
         let this = self.clone();
         let worker = client.clone();
@@ -112,7 +123,7 @@ impl Link {
         };
         tokio::select! {
             () = self.queue.run(CONCURRENCY, stop.clone(), work) => {}
-            () = self.watch_chaperons(&target, client.clone()) => {}
+            () = self.settle_and_watch(&target, &unguarded) => {}
             () = self.watch_summary(client.clone()) => {}
             () = self.keep_probing(&client) => {}
             () = self.keep_node() => {}
@@ -122,13 +133,19 @@ impl Link {
         }
     }
 
+    async fn settle_and_watch(&self, target: &AnyTarget, client: &Client) {
+        self.settle(target, client).await;
+        self.watch_chaperons(target, client.clone()).await;
+    }
+
     /// The target cannot be connected.
     pub async fn failed(&self, target: AnyTarget, reason: &'static str, message: String) {
         *self.target.write() = target.clone();
         let health = Health::NotReady { reason, message };
         self.judge.lock().failed(health.clone());
         self.home.forget_failure(&self.node);
-        if let Err(error) = self.keeper.keep(&target, None, &health).await {
+        let cluster_id = self.cluster_id.lock().clone();
+        if let Err(error) = self.keeper.keep(&target, None, &health, cluster_id.as_deref()).await {
             tracing::warn!(node = self.node, %error, "virtual node");
         }
     }
@@ -168,11 +185,15 @@ impl Link {
             .inc_by(chaperons);
     }
 
-    /// The Target is gone: what it had there should go too, as far as the cluster can still be reached.
+    /// The Target is gone: what it had there should go too, as far as the cluster can still be reached. `client` is the
+    /// last connection; it may lead to another cluster than the one before.
     pub async fn remove(&self, client: Option<Client>) {
         self.home.forget_failure(&self.node);
-        if let Some(client) = client {
-            let target = self.target.read().target.clone();
+        let target = self.target.read().target.clone();
+        let unsettled = client.filter(|_| !self.settled.load(Ordering::SeqCst));
+        let settled = self.client.lock().clone();
+        for client in settled.into_iter().chain(unsettled) {
+            let client = self.home.fence.guard(client);
             match withdraw(&client, &target, &self.home.cluster_name, WITHDRAWAL).await {
                 Ok(deleted) => self.count_deleted(deleted as u64),
                 Err(error) => {

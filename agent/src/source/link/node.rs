@@ -12,6 +12,8 @@ use crate::source::health::{Health, Reach};
 use crate::source::keep_node::LEASE_PERIOD;
 use crate::source::virtual_node::Wanted;
 
+/// Reason of a target that leads to another cluster than before, while the old one cannot be left.
+const CLUSTER_CHANGED: &str = "ClusterChanged";
 /// How often a target's health is looked at.
 const HEALTH_PERIOD: Duration = Duration::from_millis(500);
 /// How often a target is asked how it is. The next question waits for the answer to the last one.
@@ -34,7 +36,7 @@ impl Link {
 
     /// Returns when the connection turns out to be dead although the target is well: it should be made anew.
     pub(super) async fn keep_node(&self) {
-        let mut shown: Option<(Option<Wanted>, Health)> = None;
+        let mut shown: Option<(Option<Wanted>, Health, Option<String>)> = None;
         let mut told = None;
         let mut checked = Instant::now();
         loop {
@@ -52,12 +54,24 @@ impl Link {
                 }
                 told = left_out;
             }
-            let current = (wanted, self.hold(verdict.health).await);
+            let moved = self.moved.lock().clone();
+            let health = match moved {
+                Some(message) => Health::NotReady {
+                    reason: CLUSTER_CHANGED,
+                    message,
+                },
+                None => self.hold(verdict.health).await,
+            };
+            let current = (wanted, health, self.cluster_id.lock().clone());
             // Also when nothing changed here, somebody may have changed the node.
             let due = shown.as_ref() != Some(&current) || checked.elapsed() > LEASE_PERIOD;
             if due && current.1 != Health::Unknown {
                 let target = self.target.read().clone();
-                match self.keeper.keep(&target, current.0.as_ref(), &current.1).await {
+                match self
+                    .keeper
+                    .keep(&target, current.0.as_ref(), &current.1, current.2.as_deref())
+                    .await
+                {
                     Ok(()) => {
                         checked = Instant::now();
                         shown = Some(current);

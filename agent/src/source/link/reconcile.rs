@@ -60,7 +60,7 @@ impl Link {
             (Action::DeletePod, Some(pod), _) => self.delete_pod(&pod).await,
             (Action::RemoveFinalizer, Some(pod), _) => self.home.remove_finalizer(&pod).await.map_err(Into::into),
             // A target that does not answer is left alone until it does; then all is looked at anew.
-            (action, _, _) if action != Action::Nothing && !self.answers.load(Ordering::SeqCst) => Ok(()),
+            (action, _, _) if action != Action::Nothing && !self.may_ask() => Ok(()),
             (Action::Confirm(missing), Some(pod), _) => match self.wait_for_watch(&pod, missing) {
                 Some(left) => return Outcome::Again(left),
                 None => self.confirm(client, &pod, missing).await,
@@ -78,6 +78,11 @@ impl Link {
         }
     }
 
+    /// It answers, and it is the cluster that the chaperons are in.
+    fn may_ask(&self) -> bool {
+        self.answers.load(Ordering::SeqCst) && self.settled.load(Ordering::SeqCst)
+    }
+
     /// How long to wait for the watch before a pod's chaperon is asked for.
     fn wait_for_watch(&self, pod: &ProxyPod, missing: Missing) -> Option<Duration> {
         // The chaperon of a bound pod was there. That of a pod that was tried may be on its way.
@@ -90,7 +95,13 @@ impl Link {
 
     async fn confirm(&self, client: &Client, pod: &ProxyPod, missing: Missing) -> Result<(), CallError> {
         let api = Api::<ChaperonView>::namespaced(client.clone(), &pod.namespace);
-        if let Some(found) = call(api.get_opt(&chaperon_name(&pod.name, &pod.uid))).await? {
+        let found = match call(api.get(&chaperon_name(&pod.name, &pod.uid))).await {
+            Ok(found) => Some(found),
+            // Where the very kind is unknown (the agent there was removed), a delegate may still run.
+            Err(CallError::Kube(error)) if api_error::is_object_not_found(&error) => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(found) = found {
             // The watch will bring it again; until then this is as good.
             if self.chaperons.put(&found, &self.node).is_some() {
                 self.queue.add(pod.uid.clone());
