@@ -36,6 +36,7 @@ mod process;
 pub mod product;
 mod run;
 mod scheduler;
+pub mod soak;
 mod wait;
 
 pub use binaries::Binaries;

@@ -13,8 +13,8 @@
 mod binds;
 mod failover;
 mod filter_load;
-mod percentiles;
-mod proc;
+pub(crate) mod percentiles;
+pub(crate) mod proc;
 mod processes;
 mod prometheus;
 mod server;
@@ -125,7 +125,7 @@ async fn measure(part: Part, args: &Args, programs: &Programs, dir: &Path, summa
 }
 
 /// `target/bench`, wherever the target folder is.
-fn folder(programs: &Programs) -> Result<PathBuf> {
+pub(crate) fn folder(programs: &Programs) -> Result<PathBuf> {
     let dir = programs.dir().parent().context("no target folder")?.join("bench");
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     Ok(dir)
