@@ -91,6 +91,10 @@ bench: programs ## Measure pods per second and API writes, with optimised progra
 	$(CARGO) build --release $(PRODUCT)
 	$(CARGO) run --release --package multicluster-tests --bin bench
 
+.PHONY: soak
+soak: build programs ## Break things at random for 10 minutes, check what must hold (SOAK_MINUTES, SOAK_SEED)
+	$(CARGO) run --package multicluster-tests --bin soak
+
 .PHONY: programs
 programs: ## Build the control planes' programs into the cache (minutes, once per machine)
 	$(TESTBED) build
