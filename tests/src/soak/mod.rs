@@ -173,7 +173,7 @@ impl Soak {
         let report = Report {
             seed: self.seed,
             minutes,
-            recoveries: recovery::recoveries(&history, &faults, &changed),
+            recoveries: recovery::recoveries(&history, &faults, &changed, outcome.end),
             faults,
             memory: outcome.memory,
             looks: history.len(),
@@ -196,10 +196,12 @@ impl Soak {
         let mut violations = self.rest(Rule::Desired, |snapshot| describe(unsettled(snapshot))).await;
         let memory = memory::compare(&half, &memory::read(&self.world)?);
         violations.extend(memory::violations(&memory, self.clock.now()));
-        println!("{:6.1} s  deleting all", self.clock.now().as_secs_f64());
+        let end = self.clock.now();
+        println!("{:6.1} s  deleting all", end.as_secs_f64());
         churn.delete_all().await.context("deleting all workloads")?;
         violations.extend(self.rest(Rule::LeftOver, left_over).await);
         Ok(Outcome {
+            end,
             memory,
             failed: failed + failed_later,
             violations,
@@ -231,6 +233,8 @@ impl Soak {
 }
 
 struct Outcome {
+    /// When all workloads were deleted.
+    end: At,
     memory: Vec<memory::Comparison>,
     failed: usize,
     violations: Vec<Violation>,
