@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn one_after_the_other_is_well_however_torn_the_read() {
         let (a, b) = (delegate("a", "p"), delegate("b", "p"));
-        let mut history = lasting(0..30, &[], [&[a.clone()], &[]]);
+        let mut history = lasting(0..30, &[], [std::slice::from_ref(&a), &[]]);
         // The first target was read before the end of `a`, the second one after the begin of `b`.
         history.push(snapshot(s(30), vec![], [vec![a], vec![b.clone()]]));
         history.extend(lasting(31..40, &[], [&[], &[b]]));

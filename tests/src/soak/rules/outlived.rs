@@ -16,7 +16,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 
 pub fn violations(history: &[Snapshot], faults: &[Window]) -> Vec<Violation> {
     let mut all = Vec::new();
-    for target in 0..count(history) {
+    for (target, place) in TARGETS.iter().enumerate().take(count(history)) {
         let calm = calm(faults, &[target], SETTLE);
         for ((uid, parent), seen) in seen(history, target) {
             let Some(gone) = gone(history, parent, seen.from) else {
@@ -28,7 +28,6 @@ pub fn violations(history: &[Snapshot], faults: &[Window]) -> Vec<Violation> {
             };
             let counted = shared(alone, &calm);
             if counted > LIMIT {
-                let place = TARGETS[target];
                 let what = format!(
                     "delegate {uid} in {place} outlived its proxy pod {parent} by {:.1?}, {counted:.1?} of them while both \
                      clusters could be reached",

@@ -17,7 +17,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 pub fn violations(history: &[Snapshot], faults: &[Window]) -> Vec<Violation> {
     let bound = bound(history);
     let mut found: BTreeMap<&str, Violation> = BTreeMap::new();
-    for target in 0..count(history) {
+    for (target, place) in TARGETS.iter().enumerate().take(count(history)) {
         let calm = calm(faults, &[target], SETTLE);
         for run in runs(history, target) {
             let Some(bound) = bound.get(run.parent).filter(|bound| bound.target == target) else {
@@ -33,8 +33,8 @@ pub fn violations(history: &[Snapshot], faults: &[Window]) -> Vec<Violation> {
                         rule: Rule::Status,
                         at: *asked,
                         what: format!(
-                            "pod {} shows {:?} {late:.1?} after its delegate in {} was {:?}",
-                            pod.name, pod.status, TARGETS[target], run.status
+                            "pod {} shows {:?} {late:.1?} after its delegate in {place} was {:?}",
+                            pod.name, pod.status, run.status
                         ),
                     });
                 }
