@@ -163,8 +163,8 @@ impl Window {
             Subject::Agent(place) | Subject::ApiServer(place) | Subject::Etcd(place) => here(place),
             // The garbage collector of the target has a part in the end of a delegate.
             Subject::ControllerManager(place) => place == Place::Target(target),
-            // What the source's agent does needs none of these.
-            Subject::Webhook | Subject::Extender | Subject::Scheduler => false,
+            // They have no part in what happens to pods that have been placed.
+            Subject::Webhook | Subject::Extender | Subject::Scheduler | Subject::TargetScheduler(_) => false,
         }
     }
 }

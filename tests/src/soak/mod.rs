@@ -36,7 +36,6 @@ use self::report::Report;
 use self::rules::{Rule, Violation, left_over, unsettled};
 use self::schedule::{Place, Schedule};
 use self::world::World;
-use crate::product::Programs;
 use crate::{Testbed, bench, keep_logs};
 
 /// Time since the begin of a run.
@@ -113,6 +112,7 @@ pub async fn run(args: Args) -> Result<()> {
     let schedule = Schedule::new(seed, Duration::from_secs_f64(args.minutes * 60.0));
     let testbed = Testbed::new("soak").await?;
     let world = World::start(&testbed, seed).await?;
+    let dir = bench::folder(world.seat(Place::Source)?.programs())?;
     let soak = Soak::new(world, seed);
     let (history, report) = soak.run(&schedule, args.minutes).await?;
     println!("\n{report}");
@@ -122,7 +122,6 @@ pub async fn run(args: Args) -> Result<()> {
         std::fs::write(&path, serde_json::to_string(&history)?)?;
         println!("all that was seen: {}", path.display());
     }
-    let dir = bench::folder(&Programs::build(&[]).await?)?;
     report.write(&dir.join("soak.json"))?;
     anyhow::ensure!(
         report.violations.is_empty(),

@@ -78,6 +78,8 @@ pub enum Subject {
     Etcd(Place),
     /// A kube-controller-manager.
     ControllerManager(Place),
+    /// The kube-scheduler of a target.
+    TargetScheduler(usize),
     /// The way from the source to a target.
     Link(usize),
 }
@@ -92,6 +94,7 @@ impl fmt::Display for Subject {
             Self::ApiServer(place) => write!(f, "kube-apiserver of {place}"),
             Self::Etcd(place) => write!(f, "etcd of {place}"),
             Self::ControllerManager(place) => write!(f, "kube-controller-manager of {place}"),
+            Self::TargetScheduler(index) => write!(f, "kube-scheduler of {}", TARGETS[*index]),
             Self::Link(index) => write!(f, "link to {}", TARGETS[*index]),
         }
     }
@@ -152,6 +155,7 @@ impl Fault {
             (Subject::ApiServer(place), how) => format!("{} kube-apiserver {how}", whose(place)),
             (Subject::Etcd(_), how) => format!("etcd {how}"),
             (Subject::ControllerManager(_), how) => format!("kube-controller-manager {how}"),
+            (Subject::TargetScheduler(_), how) => format!("target kube-scheduler {how}"),
             (Subject::Link(_), How::Network(Network::Slow(_))) => "link slow".to_owned(),
             (Subject::Link(_), How::Network(Network::Lossy(_))) => "link lossy".to_owned(),
             (Subject::Link(_), how) => format!("link {how}"),
@@ -170,6 +174,7 @@ enum Kind {
     PauseTarget,
     PauseEtcd,
     RestartControllers,
+    PauseTargetScheduler,
     Drop,
     Reset,
     Slow,
@@ -186,7 +191,7 @@ enum Component {
     TargetAgent,
 }
 
-const KINDS: [Kind; 19] = [
+const KINDS: [Kind; 20] = [
     Kind::Kill(Component::Webhook),
     Kind::Kill(Component::Extender),
     Kind::Kill(Component::Scheduler),
@@ -202,6 +207,7 @@ const KINDS: [Kind; 19] = [
     Kind::PauseTarget,
     Kind::PauseEtcd,
     Kind::RestartControllers,
+    Kind::PauseTargetScheduler,
     Kind::Drop,
     Kind::Reset,
     Kind::Slow,
@@ -339,6 +345,7 @@ impl Dealer {
             Kind::PauseTarget => (Subject::ApiServer(Place::Target(target)), How::Pause, PAUSE_SECONDS),
             Kind::PauseEtcd => (Subject::Etcd(anywhere), How::Pause, ETCD_SECONDS),
             Kind::RestartControllers => (Subject::ControllerManager(anywhere), How::Restart, AWAY_SECONDS),
+            Kind::PauseTargetScheduler => (Subject::TargetScheduler(target), How::Pause, PAUSE_SECONDS),
             Kind::Drop => network(Network::Dropping),
             Kind::Reset => network(Network::Resetting),
             Kind::Slow => network(Network::Slow(self.seconds((0.2, 2.0)))),

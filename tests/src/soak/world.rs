@@ -105,6 +105,7 @@ impl World {
             Subject::ApiServer(place) => component(place, Component::ApiServer),
             Subject::Etcd(place) => component(place, Component::Etcd),
             Subject::ControllerManager(place) => component(place, Component::ControllerManager),
+            Subject::TargetScheduler(index) => component(Place::Target(index), Component::Scheduler),
             Subject::Link(_) => None.context("a link is no process"),
         }
     }
