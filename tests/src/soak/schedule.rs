@@ -14,7 +14,7 @@ pub const TARGETS: [&str; 3] = ["us", "eu", "ap"];
 /// Before the first fault: the first workloads come up.
 const WARM_UP: Duration = Duration::from_secs(8);
 /// Between the end of one fault and the begin of the next: most recoveries are seen to their end.
-const GAP_SECONDS: (f64, f64) = (7.0, 16.0);
+const GAP_SECONDS: (f64, f64) = (8.0, 17.0);
 /// How many of ten faults come with a second one, of something else, while they last.
 const COMPANIONS_OF_TEN: u8 = 3;
 /// A killed or restarted process is away for so long.
