@@ -45,6 +45,27 @@ fn anywhere() -> Template {
     template(json!({}), names::CLUSTER_TARGET_NAME)
 }
 
+/// A link that is cut, for as long as this lives: a test that fails leaves the next one a whole world.
+struct Cut<'a> {
+    world: &'a World,
+    target: &'a str,
+    since: Instant,
+}
+
+impl<'a> Cut<'a> {
+    fn new(world: &'a World, target: &'a str) -> Self {
+        world.link(target).set(Network::Dropping);
+        let since = Instant::now();
+        Self { world, target, since }
+    }
+}
+
+impl Drop for Cut<'_> {
+    fn drop(&mut self) {
+        self.world.link(self.target).set(Network::Up);
+    }
+}
+
 /// A StatefulSet whose pods start together.
 async fn apply(world: &World, template: &Template, ns: &str, replicas: usize) -> Result<()> {
     let mut set = template.stateful_set(ns, "web", replicas);
@@ -124,7 +145,7 @@ fn busiest(pods: &[Pod]) -> (&'static str, &'static str) {
 
 async fn cut_with_and_without_a_fence(world: &World) -> Result<()> {
     let (plain, fenced) = (namespace(world, "cut").await?, namespace(world, "cut-fenced").await?);
-    let observer = Observer::start(world);
+    let observer = Observer::start(world, &[plain, fenced]);
     apply(world, &anywhere(), plain, 3).await?;
     apply(world, &anywhere().annotation(names::FENCE_AFTER, "20s"), fenced, 3).await?;
     let before = (settled(world, plain, 3).await?, settled(world, fenced, 3).await?);
@@ -139,9 +160,9 @@ async fn cut_with_and_without_a_fence(world: &World) -> Result<()> {
     );
 
     // Shorter than anything: nothing happens.
-    world.link(target).set(Network::Dropping);
+    let cut = Cut::new(world, target);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    world.link(target).set(Network::Up);
+    drop(cut);
     world.product.wait_node_ready(&node).await?;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let after = (settled(world, plain, 3).await?, settled(world, fenced, 3).await?);
@@ -150,8 +171,7 @@ async fn cut_with_and_without_a_fence(world: &World) -> Result<()> {
         "a short cut has replaced pods"
     );
 
-    world.link(target).set(Network::Dropping);
-    let cut = Instant::now();
+    let cut = Cut::new(world, target);
     evicted(world, plain, &plain_there).await?;
     // The target stops the fenced ones by itself; only then they start elsewhere.
     eventually(
@@ -164,9 +184,9 @@ async fn cut_with_and_without_a_fence(world: &World) -> Result<()> {
         },
     )
     .await?;
-    let stopped = cut.elapsed();
+    let stopped = cut.since.elapsed();
     moved(world, fenced, 3, &fenced_there, &node).await?;
-    let elsewhere = cut.elapsed();
+    let elsewhere = cut.since.elapsed();
     eprintln!("fence-after 20s: stopped {stopped:.1?} after the cut, running elsewhere after {elsewhere:.1?}");
     // 20 s of fence, 1 s of grace, 15 s for clocks and margin; the last word may be as old as a heartbeat.
     ensure!(stopped >= Duration::from_secs(10), "stopped after {stopped:?} already");
@@ -178,7 +198,7 @@ async fn cut_with_and_without_a_fence(world: &World) -> Result<()> {
     ensure!(there.len() == plain_there.len(), "{}", describe(&there));
     ensure!(world.pods(plain).await?.iter().filter(|pod| is_running(pod)).count() == 3 - plain_there.len());
 
-    world.link(target).set(Network::Up);
+    drop(cut);
     settled(world, plain, 3).await?;
     settled(world, fenced, 3).await?;
     observer.check()
@@ -186,7 +206,7 @@ async fn cut_with_and_without_a_fence(world: &World) -> Result<()> {
 
 async fn overruled(world: &World) -> Result<()> {
     let (tainted, removed) = (namespace(world, "tainted").await?, namespace(world, "removed").await?);
-    let observer = Observer::start(world);
+    let observer = Observer::start(world, &[tainted, removed]);
     for target in ["us", "eu"] {
         let scope = Scope::Namespace(removed);
         world.product.connect_through(world.link(target), target, scope).await?;
@@ -214,7 +234,7 @@ async fn overruled(world: &World) -> Result<()> {
     );
     let (tainted_there, removed_there) = (on(&before.0, &node), on(&before.1, &own));
 
-    world.link(target).set(Network::Dropping);
+    let cut = Cut::new(world, target);
     evicted(world, tainted, &tainted_there).await?;
     evicted(world, removed, &removed_there).await?;
     observer.check()?;
@@ -234,7 +254,7 @@ async fn overruled(world: &World) -> Result<()> {
     moved(world, removed, 3, &removed_there, &own).await?;
 
     // What is left over there goes, and the taint does no harm while it is forgotten.
-    world.link(target).set(Network::Up);
+    drop(cut);
     world.product.wait_node_ready(&node).await?;
     settled(world, tainted, 3).await?;
     world
@@ -257,7 +277,7 @@ async fn overruled(world: &World) -> Result<()> {
 
 async fn unbound_attempt(world: &World) -> Result<()> {
     let ns = namespace(world, "attempted").await?;
-    let observer = Observer::start(world);
+    let observer = Observer::start(world, &[ns]);
     let schedulers = ["us", "eu"].map(|target| world.target(target).component(Component::Scheduler));
     for scheduler in &schedulers {
         scheduler.as_ref().unwrap().pause()?;
@@ -276,7 +296,7 @@ async fn unbound_attempt(world: &World) -> Result<()> {
     let pod = world.pods(ns).await?.remove(0);
     ensure!(pod.annotations().get(names::ATTEMPTED_IN) == Some(&virtual_node(target)) && node_of(&pod).is_empty());
 
-    world.link(target).set(Network::Dropping);
+    let cut = Cut::new(world, target);
     let source = &world.product.source;
     source.front()?.extender.restart().await?;
     source.agent.restart().await?;
@@ -299,7 +319,7 @@ async fn unbound_attempt(world: &World) -> Result<()> {
     ensure!(uids(&left) == uids(std::slice::from_ref(&pod)), "{}", describe(&left));
     ensure!(world.delegates(other, ns).await?.is_empty(), "started in {other} too");
 
-    world.link(target).set(Network::Up);
+    drop(cut);
     let now = settled(world, ns, 1).await?;
     ensure!(now[0].uid() != pod.uid(), "the deleted pod is still there");
     observer.check()
@@ -307,15 +327,14 @@ async fn unbound_attempt(world: &World) -> Result<()> {
 
 pub fn tests() -> Vec<Test> {
     vec![
-        alone("a_cut_off_identity_waits_or_is_fenced", async |world| {
+        alone("never_twice_when_a_link_is_cut", async |world| {
             cut_with_and_without_a_fence(&world).await
         }),
-        alone("a_user_overrules_by_taint_or_by_deleting_the_target", async |world| {
+        alone("never_twice_unless_a_user_overrules", async |world| {
             overruled(&world).await
         }),
-        alone(
-            "an_attempt_that_nobody_remembers_is_not_repeated_elsewhere",
-            async |world| unbound_attempt(&world).await,
-        ),
+        alone("never_twice_when_nobody_remembers_the_attempt", async |world| {
+            unbound_attempt(&world).await
+        }),
     ]
 }

@@ -31,26 +31,27 @@ struct Seen {
 /// Looks until it is dropped.
 pub struct Observer {
     seen: Arc<Mutex<Seen>>,
-    /// Namespaces whose user has said that what is away does not count.
-    overruled: Arc<Mutex<BTreeSet<String>>>,
+    /// Namespaces that are looked at.
+    watched: Arc<Mutex<BTreeSet<String>>>,
     task: JoinHandle<()>,
 }
 
 impl Observer {
-    /// Look at all targets from now on, not through the links.
-    pub fn start(world: &World) -> Self {
+    /// Look at these namespaces of all targets from now on, not through the links.
+    pub fn start(world: &World, namespaces: &[&str]) -> Self {
         let clients: Vec<(String, Client)> = world
             .product
             .targets
             .iter()
             .map(|(name, seat)| (name.clone(), seat.cluster.client()))
             .collect();
-        let (seen, overruled) = (Arc::new(Mutex::new(Seen::default())), Arc::default());
-        let (notes, ignored) = (seen.clone(), Arc::clone(&overruled));
+        let watched = namespaces.iter().map(|namespace| (*namespace).to_owned()).collect();
+        let (seen, watched) = (Arc::new(Mutex::new(Seen::default())), Arc::new(Mutex::new(watched)));
+        let (notes, wanted) = (seen.clone(), watched.clone());
         let task = tokio::spawn(async move {
             loop {
                 // An API server that does not answer is looked at again.
-                if let Ok(twice) = look(&clients, &ignored).await {
+                if let Ok(twice) = look(&clients, &wanted).await {
                     let mut notes = notes.lock();
                     notes.looks += 1;
                     notes.twice.extend(twice);
@@ -58,12 +59,12 @@ impl Observer {
                 tokio::time::sleep(PERIOD).await;
             }
         });
-        Self { seen, overruled, task }
+        Self { seen, watched, task }
     }
 
     /// From now on, this namespace's user answers for what runs in a target that is away.
     pub fn overrule(&self, namespace: &str) {
-        self.overruled.lock().insert(namespace.to_owned());
+        self.watched.lock().remove(namespace);
     }
 
     /// No identity ran twice.
@@ -83,7 +84,7 @@ impl Drop for Observer {
 
 /// Identities with two live delegates at a time. Lists are not taken at one moment: what is in the first one, and still
 /// in a list of the same cluster that is taken after all others, was there all the time.
-async fn look(clients: &[(String, Client)], ignored: &Mutex<BTreeSet<String>>) -> Result<Vec<String>> {
+async fn look(clients: &[(String, Client)], wanted: &Mutex<BTreeSet<String>>) -> Result<Vec<String>> {
     let mut before = BTreeMap::new();
     for (name, client) in clients {
         before.insert(name, live(client).await?);
@@ -92,7 +93,7 @@ async fn look(clients: &[(String, Client)], ignored: &Mutex<BTreeSet<String>>) -
     for (name, client) in clients {
         let after = live(client).await?;
         for (uid, identity) in &before[name] {
-            if after.contains_key(uid) && !ignored.lock().contains(&identity.0) {
+            if after.contains_key(uid) && wanted.lock().contains(&identity.0) {
                 let place = (name, uid.clone());
                 holders.entry(identity.clone()).or_default().push(place);
             }
