@@ -57,3 +57,26 @@ pub fn ignore_gone<T>(result: Result<T, Error>) -> Result<(), Error> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_unknown_kind_says_nothing_of_an_object() {
+        let object = json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404,
+            "message": "podchaperons.multicluster.admiralty.io \"web-0\" not found",
+            "details": { "name": "web-0", "group": "multicluster.admiralty.io", "kind": "podchaperons" },
+        });
+        let object = Error::Api(serde_json::from_value(object).unwrap());
+        // What the API server answers is no Status then; this is what kube makes of it.
+        let kind = json!({ "status": "Failure", "reason": "Failed to parse error data", "code": 404,
+            "message": "404 page not found" });
+        let kind = Error::Api(serde_json::from_value(kind).unwrap());
+        assert!(is_not_found(&object) && is_object_not_found(&object));
+        assert!(is_not_found(&kind) && !is_object_not_found(&kind));
+    }
+}

@@ -77,9 +77,14 @@ async fn clean_up(cleaner: &Cleaner, client: &Client, name: Option<&str>) -> any
     // While the Secrets and the Targets are still there.
     let targets = reach(cleaner, client).await?;
     stop_programs(cleaner, client).await?;
-    cleaner
-        .withdraw(targets, &cluster_name(client, name).await?, PATIENCE)
-        .await;
+    let name = cluster_name(client, name).await?;
+    if targets.is_empty() {
+        let label = names::PARENT_CLUSTER_NAME;
+        cleaner.say(format!(
+            "no target can be reached from here; in each: kubectl delete podchaperons -A -l {label}={name}"
+        ));
+    }
+    cleaner.withdraw(targets, &name, PATIENCE).await;
     for target in list::<Target>(client).await? {
         let api = Api::<Target>::namespaced(client.clone(), &target.namespace().unwrap_or_default());
         cleaner.delete(&api, target.meta(), &DeleteParams::default()).await?;

@@ -172,6 +172,7 @@ async fn source_removed_without_its_agent(world: &World) -> Result<()> {
     );
     let told = source.uninstaller(&[]).await?;
     ensure!(told.contains("released Pod again/"), "{told}");
+    ensure!(told.contains("kubectl delete podchaperons"), "{told}");
     source.delete_manifests(Duration::from_secs(60)).await?;
     nothing_is_left(source).await
 }
