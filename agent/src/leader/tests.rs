@@ -229,6 +229,18 @@ async fn a_short_cut_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_hung_for_a_while_begins_anew() {
+    let (fake, log) = (Fake::new(), Log::default());
+    let a = start(&fake, "a", &log);
+    a.leads(0).await;
+    sleep(Duration::from_millis(5500)).await;
+    // Nothing of this process runs meanwhile. Another one may have led.
+    tokio::time::advance(Duration::from_secs(10)).await;
+    a.leads(1).await;
+    check(&log);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_edit_of_the_lease_by_somebody_else_changes_nothing() {
     let (fake, log) = (Fake::new(), Log::default());
     let _a = start(&fake, "a", &log);
