@@ -93,13 +93,10 @@ fn known(pod: &ProxyPod, statuses: &Option<Vec<ContainerStatus>>) -> Option<Vec<
 }
 
 fn cut(mut state: ContainerState) -> ContainerState {
-    for message in [
-        state.waiting.as_mut().map(|waiting| &mut waiting.message),
-        state.terminated.as_mut().map(|terminated| &mut terminated.message),
-    ] {
-        if let Some(message) = message {
-            *message = message.take().map(short);
-        }
+    let waiting = state.waiting.as_mut().map(|waiting| &mut waiting.message);
+    let terminated = state.terminated.as_mut().map(|terminated| &mut terminated.message);
+    for message in waiting.into_iter().chain(terminated) {
+        *message = message.take().map(short);
     }
     state
 }

@@ -8,7 +8,7 @@ use kube::Api;
 use tokio::process::Command;
 
 use super::seat::identity;
-use super::{NAMESPACE, Seat, install, repository};
+use super::{NAMESPACE, Replicas, Seat, install, repository};
 use crate::{Process, eventually};
 
 /// How long a controller may take to notice.
@@ -57,9 +57,10 @@ impl Seat {
     }
 
     fn processes(&self) -> Vec<&Process> {
-        let front = self.front.iter();
-        let front = front.flat_map(|front| [&front.scheduler, &front.webhook, &front.extender]);
-        std::iter::once(&self.agent).chain(front).collect()
+        let front = self.front.iter().flat_map(|front| [&front.webhook, &front.extender]);
+        let replicas = std::iter::once(&self.agent).chain(front).flat_map(Replicas::all);
+        let scheduler = self.front.iter().map(|front| &front.scheduler);
+        replicas.map(|replica| &replica.process).chain(scheduler).collect()
     }
 
     /// `make uninstall`'s program, as an administrator. Returns what it prints; an error when something is left.
