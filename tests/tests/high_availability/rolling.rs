@@ -4,7 +4,7 @@ use anyhow::ensure;
 
 use super::fixtures::{Template, namespace};
 use super::harness::{Test, alone};
-use super::leader::{all_up, leader};
+use super::leader::leader;
 use super::observer::{Steady, readiness};
 
 pub fn tests() -> Vec<Test> {
