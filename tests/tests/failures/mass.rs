@@ -38,7 +38,7 @@ async fn events(world: &World) -> Result<Vec<usize>> {
         let told = told.filter(|event| event.involved_object.name == Some(node(target)));
         told.map(|event| event.count.unwrap_or(1).max(1) as usize).sum()
     };
-    Ok(TARGETS.iter().map(|target| about(target)).collect())
+    Ok(TARGETS.iter().map(about).collect())
 }
 
 pub fn tests() -> Vec<Test> {
