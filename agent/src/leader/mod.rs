@@ -239,6 +239,7 @@ impl Candidate {
 
     async fn exchange(&mut self, step: Step) -> kube::Result<bool> {
         let post = PostParams::default();
+        let replaces = matches!(step, Step::Replace(_));
         let written = match step {
             Step::Create(lease) => Some(self.leases.create(&post, &lease).await),
             Step::Replace(lease) => Some(self.leases.replace(&self.name, &post, &lease).await),
@@ -246,9 +247,12 @@ impl Candidate {
         };
         let (lease, written) = match written {
             Some(Ok(lease)) => (Some(lease), true),
-            // A Lease cannot be created where there is no namespace: reading it again would be of no use.
-            Some(Err(error)) if !api_error::is_overtaken(&error) => return Err(error),
-            _ => (self.leases.get_opt(&self.name).await?, false),
+            // Somebody was faster, or has deleted it.
+            Some(Err(error)) if api_error::is_overtaken(&error) || replaces && api_error::is_not_found(&error) => {
+                (self.leases.get_opt(&self.name).await?, false)
+            }
+            Some(Err(error)) => return Err(error),
+            None => (self.leases.get_opt(&self.name).await?, false),
         };
         self.election.observe(lease, Instant::now());
         Ok(written)

@@ -255,6 +255,18 @@ async fn an_edit_of_the_lease_by_somebody_else_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_that_somebody_deletes_is_made_again() {
+    let (fake, log) = (Fake::new(), Log::default());
+    let a = start(&fake, "a", &log);
+    a.leads(0).await;
+    fake.0.send_replace(None);
+    let deleted = Instant::now();
+    // Somebody else may have been faster: what it did is not continued.
+    assert!(a.leads(1).await - deleted < Duration::from_secs(2));
+    check(&log);
+}
+
+#[tokio::test(start_paused = true)]
 async fn work_that_ends_by_itself_ends_the_candidate_and_frees_the_lease() {
     let (fake, log) = (Fake::new(), Log::default());
     let args = Flags::parse_from(["agent"]).leader;
