@@ -4,17 +4,15 @@ use anyhow::ensure;
 
 use super::fixtures::{Template, namespace};
 use super::harness::{Test, alone};
-use super::leader::leader;
+use super::leader::{all_up, leader};
 use super::observer::{Steady, readiness};
 
 pub fn tests() -> Vec<Test> {
     vec![alone(
         "a_rolling_restart_of_everything_changes_nothing",
         async |world| {
+            all_up(&world).await?;
             let ns = namespace(&world, "rolling").await?;
-            for seat in world.product.seats() {
-                seat.wait_ready().await?;
-            }
             world.apply(&Template::elected().deployment(ns, "web", 10)).await?;
             world.running(ns, 10).await?;
             let (steady, nodes) = (Steady::observe(&world, ns).await?, readiness(&world).await?);
