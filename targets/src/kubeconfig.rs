@@ -107,6 +107,8 @@ fn invalid(message: &str) -> ConnectError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn kubeconfig(cluster: &str, user: &str) -> ByteString {
@@ -149,6 +151,74 @@ mod tests {
         ] {
             let message = parse(&text, None).unwrap_err().to_string();
             assert!(message.contains(hint) && !message.contains("s3cret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn depth_repetition_and_nonsense_are_refused_without_a_word_of_them() {
+        let laughs = (0..30).fold("a0: &a0 [s3cret, s3cret]\n".to_owned(), |yaml, n| {
+            format!("{yaml}a{m}: &a{m} [*a{n}, *a{n}]\n", m = n + 1)
+        });
+        // On a stack as the servers' threads have it.
+        let on_small_stack = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
+            for text in [
+                "[".repeat(10_000),
+                "{s3cret: ".repeat(10_000),
+                "- ".repeat(10_000),
+                laughs,
+                "s3cret: &a [*a]".into(),
+                "\0s3cret".into(),
+                format!("users: {}", "s3cret".repeat(10_000)),
+            ] {
+                let message = parse(&ByteString(text.into_bytes()), None).unwrap_err().to_string();
+                assert!(message.len() < 300 && !message.contains("s3cret"), "{message}");
+            }
+        });
+        on_small_stack.unwrap().join().unwrap();
+    }
+
+    /// Fields of a user or a cluster, harmless and not.
+    fn fields(names: Vec<&'static str>) -> impl Strategy<Value = String> {
+        let value = prop_oneof![
+            Just("s3cret".to_owned()),
+            Just("''".to_owned()),
+            Just("null".to_owned()),
+            Just("{command: s3cret, name: s3cret}".to_owned()),
+        ];
+        let fields = prop::collection::btree_map(proptest::sample::select(names), value, 0..4);
+        fields.prop_map(|fields| {
+            let fields: Vec<_> = fields
+                .into_iter()
+                .map(|(name, value)| format!("{name}: {value}"))
+                .collect();
+            fields.join(", ")
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_passes_reaches_out_to_nothing_but_its_server(
+            cluster in fields(vec!["tls-server-name", "certificate-authority", "certificate-authority-data"]),
+            user in fields(vec!["token", "exec", "tokenFile", "client-key", "client-certificate", "auth-provider", "username"]),
+            scheme in "https://|http://|file://|HTTPS://|",
+        ) {
+            let text = kubeconfig(&format!("server: '{scheme}127.0.0.1:1', {cluster}"), &user);
+            match parse(&text, None) {
+                Ok(kubeconfig) => {
+                    let cluster = kubeconfig.clusters[0].cluster.as_ref().unwrap();
+                    prop_assert!(cluster.certificate_authority.is_none());
+                    prop_assert!(cluster.server.as_ref().unwrap().starts_with("https://"));
+                    let user = kubeconfig.auth_infos[0].auth_info.as_ref().unwrap();
+                    prop_assert!(user.exec.is_none() && user.auth_provider.is_none() && user.token_file.is_none());
+                    prop_assert!(user.client_certificate.is_none() && user.client_key.is_none());
+                }
+                Err(error) => prop_assert!(!error.to_string().contains("s3cret"), "{}", error),
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,200}") {
+            let _ = parse(&ByteString(text.into_bytes()), None);
         }
     }
 

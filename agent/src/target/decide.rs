@@ -240,6 +240,9 @@ fn is_final(status: &PodStatus) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     fn chaperon() -> Chaperon {
@@ -533,5 +536,56 @@ mod tests {
             decide(Some(&gone), None, Fence::Over, later),
             Action::Status(_)
         ));
+    }
+
+    fn any_delegate() -> impl Strategy<Value = Delegate> {
+        let keys = select(vec![
+            "a",
+            "example.com/a",
+            names::PARENT_NAME,
+            names::SOURCE_POD_MANIFEST,
+            "",
+            "no good",
+        ]);
+        let annotations = prop::collection::btree_map(keys.prop_map(String::from), "[a-z]{0,3}", 0..4);
+        let phase = prop::option::of(select(vec!["Pending", "Running", "Failed", "Evil", ""]));
+        let condition = select(vec!["PodScheduled", "Ready", ""]).prop_map(|type_| PodCondition {
+            type_: type_.into(),
+            status: "False".into(),
+            ..Default::default()
+        });
+        let conditions = prop::option::of(prop::collection::vec(condition, 0..3));
+        (annotations, phase, conditions, "[a-z]{0,2}", any::<bool>(), "[cd]").prop_map(
+            |(annotations, phase, conditions, node_name, deleting, owner_uid)| Delegate {
+                annotations,
+                node_name,
+                deleting,
+                owner_uid,
+                status: PodStatus {
+                    phase: phase.map(Into::into),
+                    conditions,
+                    ..Default::default()
+                },
+                ..delegate()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn deciding_ends_and_our_annotations_do_not_come_back(
+            delegate in prop::option::of(any_delegate()), before in prop::option::of(any_delegate()),
+        ) {
+            let mut chaperon = before.map_or_else(chaperon, |before| with_status(chaperon(), &before));
+            if let Action::Status(written) = decide(Some(&chaperon), delegate.as_ref(), Fence::None, now()) {
+                if delegate.is_some() {
+                    let back = written.delegate.iter().flat_map(|delegate| delegate.annotations.keys());
+                    prop_assert!(back.into_iter().all(|key| !names::is_ours(key)));
+                }
+                chaperon.status = *written;
+                let again = decide(Some(&chaperon), delegate.as_ref(), Fence::None, now());
+                prop_assert!(!matches!(again, Action::Status(_)), "{again:?}");
+            }
+        }
     }
 }
