@@ -19,7 +19,7 @@ pub async fn user_name(client: &Client) -> Option<String> {
     for pause in Pauses::default() {
         match tokio::time::timeout(ANSWER, reviews.create(&params, &review)).await {
             Ok(Ok(answer)) => return answer.status?.user_info?.username.filter(|user| !user.is_empty()),
-            Ok(Err(Error::Api(status))) if matches!(status.code, 403..=405) => {
+            Ok(Err(Error::Api(status))) if matches!(status.code, 403 | 404) => {
                 tracing::warn!(%status, "the target does not say who we are in it; chaperons there will have no owner");
                 return None;
             }
