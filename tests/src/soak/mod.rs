@@ -46,6 +46,9 @@ const REST: Duration = Duration::from_secs(60);
 /// How long all must stay as desired to be at rest.
 const STAY: Duration = Duration::from_secs(3);
 
+/// How long a run may take beyond the time in which things are broken, before it is given up.
+const PATIENCE: Duration = Duration::from_secs(180);
+
 /// Break things at random, and check that what must hold holds
 #[derive(Clone, Debug, Parser)]
 #[command(name = "soak")]
@@ -114,7 +117,12 @@ pub async fn run(args: Args) -> Result<()> {
     let world = World::start(&testbed, seed).await?;
     let dir = bench::folder(world.seat(Place::Source)?.programs())?;
     let soak = Soak::new(world, seed);
-    let (history, report) = soak.run(&schedule, args.minutes).await?;
+    let run = tokio::time::timeout(schedule.end + PATIENCE, soak.run(&schedule, args.minutes));
+    let (history, report) = run
+        .await
+        .context("the clusters do not come to rest")
+        .flatten()
+        .inspect_err(|_| keep_logs())?;
     println!("\n{report}");
     if !report.violations.is_empty() {
         keep_logs();
