@@ -52,7 +52,7 @@ async fn call(client: &Client, method: Method, path: &str, headers: &[(&'static 
 }
 
 async fn reviews(client: &Client, ns: &str, other: &str) -> Result<()> {
-    let in_its_namespace = ["create", "delete", "deletecollection", "get", "list", "watch"];
+    let in_its_namespace = ["create", "delete", "deletecollection", "get", "list", "patch", "watch"];
     for verb in in_its_namespace {
         ensure!(
             may(client, GROUP, "podchaperons", verb, ns).await?,
@@ -74,7 +74,7 @@ async fn reviews(client: &Client, ns: &str, other: &str) -> Result<()> {
         }
     }
     for (group, resource, verbs) in [
-        (GROUP, "podchaperons", &["update", "patch", "manage"][..]),
+        (GROUP, "podchaperons", &["update", "manage"][..]),
         (GROUP, "podchaperons/status", &["get", "update", "patch"]),
         (GROUP, "podchaperons/finalizers", &["update"]),
         (GROUP, "sources", &["get", "list", "create", "update"]),
