@@ -6,6 +6,7 @@
 //! pods ─────▶ "single" cluster, and source + 2 targets in turn          pods a second, writes, CPU, memory
 //! writes ───▶ source + 6 targets                                        writes per pod
 //! failover ─▶ source + 2 targets, one of them hangs                     seconds until noticed, mended, cleaned up
+//! soak ─────▶ source + 3 targets, things break at random                faults, promises broken
 //! ```
 //!
 //! All load stays on loopback. See docs/benchmarks.md for what the numbers mean.
@@ -29,9 +30,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 
-use crate::Testbed;
 use crate::product::Programs;
-use summary::Summary;
+use crate::{Testbed, soak};
+use summary::{Goal, Summary};
 use throughput::Shape;
 
 /// Measure the product on this machine, and compare with its goals
@@ -71,10 +72,19 @@ pub enum Part {
     Writes,
     /// A target that hangs.
     Failover,
+    /// Two minutes of the soak.
+    Soak,
 }
 
 impl Part {
-    const ALL: [Self; 5] = [Self::Webhook, Self::Filter, Self::Pods, Self::Writes, Self::Failover];
+    const ALL: [Self; 6] = [
+        Self::Webhook,
+        Self::Filter,
+        Self::Pods,
+        Self::Writes,
+        Self::Failover,
+        Self::Soak,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -83,6 +93,7 @@ impl Part {
             Self::Pods => "pods",
             Self::Writes => "writes",
             Self::Failover => "failover",
+            Self::Soak => "soak",
         }
     }
 }
@@ -120,8 +131,20 @@ async fn measure(part: Part, args: &Args, programs: &Programs, dir: &Path, summa
         }
         Part::Writes => throughput::count_writes(&testbed, shape(6, 4, args.pods * 3 / 5), dir, summary).await,
         Part::Failover => failover::measure(&testbed, args.repeat.into(), summary).await,
+        Part::Soak => measure_soak(summary).await,
     }
     .with_context(|| format!("measuring {}", part.name()))
+}
+
+async fn measure_soak(summary: &mut Summary) -> Result<()> {
+    let args = soak::Args {
+        minutes: 2.0,
+        seed: None,
+    };
+    let score = soak::measure(args).await?;
+    summary.note("soak_faults", score.faults as f64);
+    summary.goal("soak_violations", score.violations as f64, Goal::AtMost(0.0));
+    Ok(())
 }
 
 /// `target/bench`, wherever the target folder is.

@@ -46,13 +46,18 @@ impl Report {
         measured.collect()
     }
 
+    /// How many faults were made.
+    pub fn broken(&self) -> usize {
+        self.faults.iter().filter(|fault| fault.how.is_some()).count()
+    }
+
     /// Write the numbers to a file.
     pub fn write(&self, path: &Path) -> Result<()> {
         let recoveries = self.durations();
         let object = json!({
             "soak_minutes": self.minutes,
             "soak_seed": self.seed,
-            "soak_faults": self.faults.iter().filter(|fault| fault.how.is_some()).count(),
+            "soak_faults": self.broken(),
             "soak_violations": self.violations.len(),
             "recover_p50_s": recoveries.percentile(50.0).as_secs_f64(),
             "recover_p99_s": recoveries.percentile(99.0).as_secs_f64(),
