@@ -87,6 +87,19 @@ pub enum Component {
     CaInjector,
 }
 
+impl Component {
+    /// All of them. A cluster has those that its options ask for.
+    pub const ALL: [Self; 7] = [
+        Self::Etcd,
+        Self::ApiServer,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Kwok,
+        Self::CertManager,
+        Self::CaInjector,
+    ];
+}
+
 /// A running cluster. Dropped, its processes are killed.
 pub struct Cluster {
     name: String,

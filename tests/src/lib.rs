@@ -37,6 +37,7 @@ pub mod product;
 mod run;
 mod scheduler;
 pub mod soak;
+mod stages;
 mod wait;
 
 pub use binaries::Binaries;
@@ -49,4 +50,5 @@ pub use ports::free_port;
 pub use process::{Process, ProcessEnded};
 pub use run::Testbed;
 pub use scheduler::Scheduler;
+pub use stages::{ENDS, completing};
 pub use wait::{eventually, keep_logs};

@@ -9,16 +9,6 @@ use super::proc::{cpu_time, machine_cpu_time};
 use crate::product::Product;
 use crate::{Cluster, Component, Process};
 
-const COMPONENTS: [Component; 7] = [
-    Component::Etcd,
-    Component::ApiServer,
-    Component::ControllerManager,
-    Component::Scheduler,
-    Component::Kwok,
-    Component::CertManager,
-    Component::CaInjector,
-];
-
 /// Something that consists of processes.
 pub trait Processes {
     /// Calls `visit` with each process.
@@ -27,7 +17,7 @@ pub trait Processes {
 
 impl Processes for Cluster {
     fn visit(&self, visit: &mut dyn FnMut(&Process) -> Result<()>) -> Result<()> {
-        COMPONENTS
+        Component::ALL
             .iter()
             .filter_map(|component| self.component(*component).ok())
             .try_for_each(|process| visit(&process))

@@ -20,8 +20,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::world::{ENDS, WORKLOADS};
+use super::world::WORKLOADS;
 use super::{At, Clock, Kind};
+use crate::ENDS;
 
 /// Label of pods: the name of their workload.
 pub const APP: &str = "app";

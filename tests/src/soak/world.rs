@@ -8,33 +8,10 @@ use anyhow::{Context, Result};
 
 use super::schedule::{Place, Subject, TARGETS};
 use crate::product::{Product, Role, Scope, Seat};
-use crate::{ClusterOptions, Component, Link, NodePool, Process, Testbed};
+use crate::{ClusterOptions, Component, Link, NodePool, Process, Testbed, completing};
 
 /// The namespace of all workloads.
 pub const WORKLOADS: &str = "soak";
-/// Pods with this annotation end after some seconds.
-pub const ENDS: &str = "soak/ends";
-
-/// Kubelets of kwok complete only pods that a Job owns, and delegates belong to a PodChaperon.
-const COMPLETE: &str = r#"
-apiVersion: kwok.x-k8s.io/v1alpha1
-kind: Stage
-metadata: {name: complete-in-time}
-spec:
-  resourceRef: {apiGroup: v1, kind: Pod}
-  selector:
-    matchAnnotations: {"soak/ends": "true"}
-    matchExpressions:
-    - {key: .metadata.deletionTimestamp, operator: DoesNotExist}
-    - {key: .status.phase, operator: In, values: [Running]}
-  delay: {durationMilliseconds: 2000, jitterDurationMilliseconds: 6000}
-  next:
-    statusTemplate: |
-      {{ $now := Now }}
-      conditions:
-      - {lastProbeTime: null, lastTransitionTime: {{ $now | Quote }}, reason: PodCompleted, status: "False", type: Ready}
-      phase: Succeeded
-"#;
 
 /// The clusters of a run.
 pub struct World {
@@ -70,7 +47,7 @@ impl World {
     pub async fn start(testbed: &Testbed, seed: u64) -> Result<Self> {
         let options = |name: &str, nodes| {
             let mut options = ClusterOptions::new(name, vec![NodePool::new(name, nodes).allocatable("cpu", "8")]);
-            options.kwok_config = vec![COMPLETE.to_owned()];
+            options.kwok_config = vec![completing(Duration::from_secs(2), Duration::from_secs(4))];
             options
         };
         let targets = TARGETS.map(|name| options(name, 3)).into();

@@ -107,7 +107,7 @@ impl Template {
     pub fn job(&self, namespace: &str, name: &str, completions: usize) -> Value {
         let template = self
             .clone()
-            .annotation("tests/ends", "true")
+            .annotation(testbed::ENDS, "true")
             .spec("restartPolicy", json!("Never"));
         json!({
             "apiVersion": "batch/v1", "kind": "Job",

@@ -15,34 +15,12 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use multicluster_api::{PodChaperon, names};
 use testbed::product::{Product, Role, Scope};
-use testbed::{Cluster, ClusterOptions, Link, NodePool, Testbed, eventually};
+use testbed::{Cluster, ClusterOptions, Link, NodePool, Testbed, completing, eventually};
 
 /// How long controllers may take for what takes them about a second.
 pub const SOON: Duration = Duration::from_secs(60);
 /// The extended resource of which the nodes have few.
 pub const SLOT: &str = "example.com/slot";
-
-/// A kwok Stage: pods with this annotation end soon. Kubelets of kwok complete only pods that a Job owns, and delegates
-/// belong to a PodChaperon.
-const COMPLETE: &str = r#"
-apiVersion: kwok.x-k8s.io/v1alpha1
-kind: Stage
-metadata: {name: complete-when-asked}
-spec:
-  resourceRef: {apiGroup: v1, kind: Pod}
-  selector:
-    matchAnnotations: {"tests/ends": "true"}
-    matchExpressions:
-    - {key: .metadata.deletionTimestamp, operator: DoesNotExist}
-    - {key: .status.phase, operator: In, values: [Running]}
-  delay: {durationMilliseconds: 300}
-  next:
-    statusTemplate: |
-      {{ $now := Now }}
-      conditions:
-      - {lastProbeTime: null, lastTransitionTime: {{ $now | Quote }}, reason: PodCompleted, status: "False", type: Ready}
-      phase: Succeeded
-"#;
 
 /// The clusters that all tests share.
 pub struct World {
@@ -95,7 +73,7 @@ impl World {
             .allocatable("pods", "20");
         let with_stage = |name: &str, pools: Vec<NodePool>| {
             let mut options = ClusterOptions::new(name, pools);
-            options.kwok_config = vec![COMPLETE.to_owned()];
+            options.kwok_config = vec![completing(Duration::from_millis(300), Duration::ZERO)];
             options
         };
         let targets = vec![

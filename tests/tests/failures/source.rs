@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use multicluster_api::names;
 use serde_json::json;
-use testbed::{Component, Process, eventually};
+use testbed::{Component, ENDS, Process, eventually};
 
 use super::fixtures::{Template, namespace};
 use super::harness::{Test, alone};
@@ -17,17 +17,6 @@ use super::world::{SOON, World, describe, is_running, node_of, phase};
 
 /// How long the source is away.
 const AWAY: Duration = Duration::from_secs(20);
-
-/// What may end while the API server is away: programs that lose their leadership do.
-const COMPONENTS: [Component; 7] = [
-    Component::Etcd,
-    Component::ApiServer,
-    Component::ControllerManager,
-    Component::Scheduler,
-    Component::Kwok,
-    Component::CertManager,
-    Component::CaInjector,
-];
 
 /// The programs of ours in the source, and the second scheduler.
 fn ours(world: &World) -> Result<[&Process; 4]> {
@@ -42,7 +31,7 @@ fn ours(world: &World) -> Result<[&Process; 4]> {
 
 /// Start what does not run.
 async fn bring_back(world: &World) -> Result<()> {
-    for component in COMPONENTS {
+    for component in Component::ALL {
         let Ok(process) = world.source().component(component) else {
             continue;
         };
@@ -122,7 +111,7 @@ async fn story(world: &World, ns: &'static str, everything: bool) -> Result<()> 
         let args = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         kubectl(
             there,
-            args(&["annotate", "pod", "-n", ns, &ends.name_any(), "tests/ends=true"]),
+            args(&["annotate", "pod", "-n", ns, &ends.name_any(), &format!("{ENDS}=true")]),
         )
         .await?;
         kubectl(
