@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use futures::{Stream, StreamExt, stream};
 use kube::runtime::watcher::{Config, Event};
 use kube::{Api, Resource, ResourceExt};
+use multicluster_runtime::metrics::watches::Watched;
 use multicluster_targets::watching;
 use serde::de::DeserializeOwned;
 
@@ -30,8 +31,8 @@ pub fn key_of(object: &impl ResourceExt) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
-/// Follow a kind of objects for ever.
-pub fn follow<K>(what: &'static str, api: Api<K>, config: Config) -> impl Stream<Item = Change<K>> + Send
+/// Follow a kind of objects for ever: its name, and where it is not in this cluster, that of the virtual node.
+pub fn follow<K>(what: Watched, api: Api<K>, config: Config) -> impl Stream<Item = Change<K>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {

@@ -17,6 +17,7 @@ pub mod leader;
 pub mod merge;
 pub mod metrics;
 pub mod queue;
+pub mod queue_metrics;
 pub mod run;
 pub mod source;
 pub mod target;

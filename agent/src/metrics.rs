@@ -1,10 +1,25 @@
-//! What the agent counts.
+//! What the agent counts. Labels name targets and reasons, never pods: their number is bounded, and what a target has
+//! goes with it.
 
-use prometheus_client::encoding::EncodeLabelSet;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::queue_metrics::Queues;
+
+/// Seconds without a heartbeat; 10 is what is promised.
+const DETECTION: [f64; 10] = [5.0, 7.5, 8.5, 9.0, 9.5, 10.0, 12.5, 15.0, 30.0, 60.0];
+/// Seconds from a status seen to the same one written.
+const LAG: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
 /// A target, by its virtual node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -13,70 +28,276 @@ pub struct TargetLabel {
     pub node: String,
 }
 
+impl TargetLabel {
+    /// The target of this virtual node.
+    pub fn new(node: &str) -> Self {
+        Self { node: node.into() }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    node: String,
+    reason: &'static str,
+}
+
+/// Kind of a summary.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabel {
+    /// `ClusterSummary` or `NodeSummary`.
+    pub kind: &'static str,
+}
+
 /// Counters and gauges of the agent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
     /// Delegate pods made in this cluster.
     pub delegates_created: Counter,
+    /// Delegates that were made again after they went without their source's doing.
+    pub delegates_reborn: Counter,
+    /// Delegates that this cluster's API server refused.
+    pub delegates_refused: Counter,
+    /// Statuses written to chaperons.
+    pub chaperon_statuses: Counter,
     /// Statuses written to proxy pods.
     pub proxy_statuses: Counter,
+    /// From seeing a chaperon's new status to having written it to the proxy pod, in seconds.
+    pub proxy_status_lag: Histogram,
     /// Chaperons deleted in targets.
     pub chaperons_deleted: Family<TargetLabel, Counter>,
+    /// Of these, chaperons of pods that were gone or lived elsewhere by then.
+    pub orphans_deleted: Family<TargetLabel, Counter>,
     /// 1 while a target is well.
     pub target_ready: Family<TargetLabel, Gauge>,
+    /// 1 for the reason of a target's Ready condition.
+    target_reason: Family<ReasonLabels, Gauge>,
+    reasons: Mutex<BTreeMap<String, &'static str>>,
     /// Changes of a virtual node's readiness.
     pub target_transitions: Family<TargetLabel, Counter>,
     /// 1 while most targets are silent, so that we suppose to be cut off ourselves.
     pub mass_failure: Gauge,
-    /// Finalizers taken off proxy pods.
-    pub finalizers_removed: Counter,
     /// 1 while this agent leads.
     pub leader: Gauge,
+    /// From the last heartbeat of a target to its virtual node turned NotReady, in seconds.
+    target_detection: Histogram,
+    /// When targets were last heard of.
+    heard: Heard,
+    /// Finalizers taken off proxy pods.
+    pub finalizers_removed: Counter,
+    /// Summaries written.
+    pub summaries: Family<KindLabel, Counter>,
+    /// Bytes of JSON of these.
+    pub summary_bytes: Family<KindLabel, Counter>,
+    /// NodeSummaries that this cluster has.
+    pub shards: Gauge,
+    /// Work queues.
+    pub queues: Queues,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            delegates_created: Counter::default(),
+            delegates_reborn: Counter::default(),
+            delegates_refused: Counter::default(),
+            chaperon_statuses: Counter::default(),
+            proxy_statuses: Counter::default(),
+            proxy_status_lag: Histogram::new(LAG),
+            chaperons_deleted: Family::default(),
+            orphans_deleted: Family::default(),
+            target_ready: Family::default(),
+            target_reason: Family::default(),
+            reasons: Mutex::default(),
+            target_transitions: Family::default(),
+            mass_failure: Gauge::default(),
+            leader: Gauge::default(),
+            target_detection: Histogram::new(DETECTION),
+            heard: Heard::default(),
+            finalizers_removed: Counter::default(),
+            summaries: Family::default(),
+            summary_bytes: Family::default(),
+            shards: Gauge::default(),
+            queues: Queues::default(),
+        }
+    }
 }
 
 impl Metrics {
     /// Register all under the names that the documentation lists.
     pub fn register(&self, registry: &mut Registry) {
+        self.queues.register(registry);
         let registry = registry.sub_registry_with_prefix("multicluster_agent");
-        registry.register(
-            "delegates_created",
-            "Delegate pods made in this cluster",
-            self.delegates_created.clone(),
-        );
-        registry.register(
+        let mut counter = |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
+        let help = "Delegate pods made in this cluster";
+        counter("delegates_created", help, &self.delegates_created);
+        let help = "Delegate pods made again after they went while their source was away";
+        counter("delegates_reborn", help, &self.delegates_reborn);
+        let help = "Delegate pods that this cluster's API server refused";
+        counter("delegates_refused", help, &self.delegates_refused);
+        let help = "Statuses written to PodChaperons";
+        counter("chaperon_statuses", help, &self.chaperon_statuses);
+        counter(
             "proxy_pod_statuses",
             "Statuses written to proxy pods",
-            self.proxy_statuses.clone(),
+            &self.proxy_statuses,
         );
-        registry.register(
-            "chaperons_deleted",
-            "PodChaperons deleted in targets",
-            self.chaperons_deleted.clone(),
-        );
-        registry.register(
-            "virtual_node_ready",
-            "1 while a target is well",
-            self.target_ready.clone(),
-        );
-        registry.register(
-            "virtual_node_transitions",
-            "Changes of a virtual node's Ready condition",
-            self.target_transitions.clone(),
-        );
-        registry.register(
-            "mass_failure",
-            "1 while most targets are silent, and their pods are left alone for that",
-            self.mass_failure.clone(),
-        );
-        registry.register(
+        counter(
             "finalizers_removed",
             "Finalizers taken off proxy pods",
-            self.finalizers_removed.clone(),
+            &self.finalizers_removed,
         );
-        registry.register(
-            "leader",
-            "1 while this agent works, 0 while it stands by",
-            self.leader.clone(),
+        let help = "From seeing a PodChaperon's new status to having written it to the proxy pod";
+        registry.register_with_unit(
+            "proxy_pod_status_lag",
+            help,
+            Unit::Seconds,
+            self.proxy_status_lag.clone(),
         );
+        let help = "PodChaperons deleted in targets";
+        registry.register("chaperons_deleted", help, self.chaperons_deleted.clone());
+        let help = "PodChaperons deleted in targets because their pods were gone or lived elsewhere";
+        registry.register("orphaned_chaperons_deleted", help, self.orphans_deleted.clone());
+        let help = "1 while a target is well";
+        registry.register("virtual_node_ready", help, self.target_ready.clone());
+        let help = "1 for the reason of a target's Ready condition";
+        registry.register("virtual_node_condition", help, self.target_reason.clone());
+        let help = "Changes of a virtual node's Ready condition";
+        registry.register("virtual_node_transitions", help, self.target_transitions.clone());
+        let help = "From a target's last heartbeat to its virtual node turned NotReady";
+        registry.register_with_unit("target_detection", help, Unit::Seconds, self.target_detection.clone());
+        registry.register_collector(Box::new(self.heard.clone()));
+        let help = "1 while most targets are silent, and their pods are left alone for that";
+        registry.register("mass_failure", help, self.mass_failure.clone());
+        let help = "1 while this agent works, 0 while it stands by";
+        registry.register("leader", help, self.leader.clone());
+        registry.register("summary_writes", "Summaries written", self.summaries.clone());
+        let help = "JSON of the summaries written";
+        registry.register_with_unit("summary_written", help, Unit::Bytes, self.summary_bytes.clone());
+        let help = "NodeSummaries that this cluster has";
+        registry.register("node_summary_shards", help, self.shards.clone());
+    }
+
+    /// A target's heartbeat was seen to change, or it was connected for the first time.
+    pub fn heard_of(&self, node: &str) {
+        self.heard.0.lock().insert(node.into(), Instant::now());
+    }
+
+    /// A target is being watched: its silence counts from now, unless it was heard of before.
+    pub fn listening_to(&self, node: &str) {
+        self.heard.0.lock().entry(node.into()).or_insert_with(Instant::now);
+        let label = TargetLabel::new(node);
+        // So that their first increase is one.
+        drop(self.orphans_deleted.get_or_create(&label));
+        drop(self.chaperons_deleted.get_or_create(&label));
+    }
+
+    /// A virtual node's condition has been written.
+    pub fn condition(&self, node: &str, ready: bool, reason: &'static str) {
+        let was = self
+            .target_ready
+            .get_or_create(&TargetLabel::new(node))
+            .set(ready.into());
+        if was == 1
+            && !ready
+            && let Some(silent) = self.heard.age(node)
+        {
+            self.target_detection.observe(silent.as_secs_f64());
+        }
+        let label = |reason| ReasonLabels {
+            node: node.into(),
+            reason,
+        };
+        if let Some(old) = self
+            .reasons
+            .lock()
+            .insert(node.into(), reason)
+            .filter(|old| *old != reason)
+        {
+            self.target_reason.remove(&label(old));
+        }
+        self.target_reason.get_or_create(&label(reason)).set(1);
+    }
+
+    /// A term has ended: who leads now tells how targets are.
+    pub fn end_term(&self) {
+        let nodes: Vec<_> = self.heard.0.lock().keys().cloned().collect();
+        let told: Vec<_> = self.reasons.lock().keys().cloned().collect();
+        nodes.iter().chain(&told).for_each(|node| self.forget(node));
+        self.mass_failure.set(0);
+        self.shards.set(0);
+    }
+
+    /// A target is gone, and so are its series.
+    pub fn forget(&self, node: &str) {
+        let label = TargetLabel::new(node);
+        self.target_ready.remove(&label);
+        self.target_transitions.remove(&label);
+        self.chaperons_deleted.remove(&label);
+        self.orphans_deleted.remove(&label);
+        if let Some(reason) = self.reasons.lock().remove(node) {
+            let node = node.into();
+            self.target_reason.remove(&ReasonLabels { node, reason });
+        }
+        self.heard.0.lock().remove(node);
+        multicluster_runtime::metrics::watches::forget(node);
+    }
+}
+
+/// When targets were last heard of, by our own clock.
+#[derive(Clone, Debug, Default)]
+struct Heard(std::sync::Arc<Mutex<BTreeMap<String, Instant>>>);
+
+impl Heard {
+    fn age(&self, node: &str) -> Option<Duration> {
+        self.0.lock().get(node).map(Instant::elapsed)
+    }
+}
+
+impl Collector for Heard {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let heard = self.0.lock();
+        let age = |since: &Instant| ConstGauge::new(since.elapsed().as_secs_f64());
+        let mut encoder = encoder.encode_descriptor(
+            "target_heartbeat_age",
+            "Since a target's heartbeat was last seen to change",
+            Some(&Unit::Seconds),
+            prometheus_client::metrics::MetricType::Gauge,
+        )?;
+        for (node, since) in heard.iter() {
+            age(since).encode(encoder.encode_family(&TargetLabel::new(node))?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(metrics: &Metrics) -> String {
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        metrics.register(&mut registry);
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_target_has_one_reason_and_takes_its_series_with_it() {
+        let metrics = Metrics::default();
+        metrics.listening_to("eu");
+        metrics.heard_of("eu");
+        metrics.condition("eu", true, "TargetReady");
+        metrics.target_transitions.get_or_create(&TargetLabel::new("eu")).inc();
+        metrics.condition("eu", false, "APIServerUnreachable");
+        let text = shown(&metrics);
+        assert!(text.contains("virtual_node_condition{node=\"eu\",reason=\"APIServerUnreachable\"} 1"));
+        assert!(!text.contains("TargetReady"));
+        assert!(text.contains("target_detection_seconds_count 1\n"), "{text}");
+        assert!(text.contains("target_heartbeat_age_seconds{node=\"eu\"} "));
+        // Still away, for another reason: noticed once.
+        metrics.condition("eu", false, "AgentNotReporting");
+        assert!(shown(&metrics).contains("target_detection_seconds_count 1\n"));
+        metrics.forget("eu");
+        assert!(!shown(&metrics).contains("\"eu\""), "{}", shown(&metrics));
     }
 }

@@ -3,7 +3,7 @@
 //! The model is client-go's workqueue. Adding a key that waits changes nothing, so a burst of events about one object
 //! is one piece of work; adding a key that is being worked on makes it run once more afterwards.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::future::Future;
 use std::hash::Hash;
@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::queue_metrics::{Observed, QueueMetrics, State as Seen};
 
 /// First pause of a key whose work failed; it doubles up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(100);
@@ -35,11 +37,16 @@ struct State<K> {
     due: HashMap<K, (Instant, u64)>,
     /// Keys by due time; the number keeps equal times apart.
     order: BTreeMap<(Instant, u64), K>,
-    running: HashSet<K>,
+    /// Keys that are worked on, since when.
+    running: HashMap<K, Instant>,
     /// Keys added while they were running, with their due time.
     again: HashMap<K, Instant>,
     failures: HashMap<K, u32>,
     next: u64,
+    /// When a key was last taken or given back.
+    moved: Instant,
+    /// Somebody takes keys.
+    served: bool,
 }
 
 /// A shared handle on a queue.
@@ -48,6 +55,7 @@ pub struct Queue<K>(Arc<Inner<K>>);
 struct Inner<K> {
     state: Mutex<State<K>>,
     changed: Notify,
+    metrics: QueueMetrics,
 }
 
 impl<K> Clone for Queue<K> {
@@ -58,22 +66,32 @@ impl<K> Clone for Queue<K> {
 
 impl<K: Clone + Eq + Hash + Debug + Send + 'static> Default for Queue<K> {
     fn default() -> Self {
-        let state = State {
-            due: HashMap::new(),
-            order: BTreeMap::new(),
-            running: HashSet::new(),
-            again: HashMap::new(),
-            failures: HashMap::new(),
-            next: 0,
-        };
-        Self(Arc::new(Inner {
-            state: Mutex::new(state),
-            changed: Notify::new(),
-        }))
+        Self::new(&QueueMetrics::default())
     }
 }
 
 impl<K: Clone + Eq + Hash + Debug + Send + 'static> Queue<K> {
+    /// An empty queue that counts here. Several queues may share their metrics.
+    pub fn new(metrics: &QueueMetrics) -> Self {
+        let state = State {
+            due: HashMap::new(),
+            order: BTreeMap::new(),
+            running: HashMap::new(),
+            again: HashMap::new(),
+            failures: HashMap::new(),
+            next: 0,
+            moved: Instant::now(),
+            served: false,
+        };
+        let inner = Arc::new(Inner {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            metrics: metrics.clone(),
+        });
+        metrics.observe(Arc::downgrade(&inner) as _);
+        Self(inner)
+    }
+
     /// Work on `key` as soon as possible.
     pub fn add(&self, key: K) {
         self.add_after(key, Duration::ZERO);
@@ -81,6 +99,7 @@ impl<K: Clone + Eq + Hash + Debug + Send + 'static> Queue<K> {
 
     /// Work on `key` after `delay`, or earlier if it waits already.
     pub fn add_after(&self, key: K, delay: Duration) {
+        self.0.metrics.adds.inc();
         self.0.state.lock().schedule(key, Instant::now() + delay);
         self.0.changed.notify_one();
     }
@@ -102,6 +121,7 @@ impl<K: Clone + Eq + Hash + Debug + Send + 'static> Queue<K> {
         F: Future<Output = Outcome> + Send + 'static,
     {
         let slots = Arc::new(Semaphore::new(concurrency));
+        let _served = Served::begin(self);
         loop {
             let Ok(slot) = slots.clone().acquire_owned().await else {
                 return;
@@ -126,7 +146,10 @@ impl<K: Clone + Eq + Hash + Debug + Send + 'static> Queue<K> {
         loop {
             let changed = self.0.changed.notified();
             let wait = match self.0.state.lock().pop(Instant::now()) {
-                Ok(key) => return Some(key),
+                Ok((key, waited)) => {
+                    self.0.metrics.waited.observe(waited.as_secs_f64());
+                    return Some(key);
+                }
                 Err(due) => due,
             };
             let sleep = async {
@@ -142,7 +165,7 @@ impl<K: Clone + Eq + Hash + Debug + Send + 'static> Queue<K> {
 
 impl<K: Clone + Eq + Hash> State<K> {
     fn schedule(&mut self, key: K, due: Instant) {
-        if self.running.contains(&key) {
+        if self.running.contains_key(&key) {
             let entry = self.again.entry(key).or_insert(due);
             *entry = due.min(*entry);
             return;
@@ -160,22 +183,25 @@ impl<K: Clone + Eq + Hash> State<K> {
         self.order.insert(place, key);
     }
 
-    /// The first key that is due, or else when the next one is.
-    fn pop(&mut self, now: Instant) -> Result<K, Option<Instant>> {
+    /// The first key that is due, and since when; or else when the next one is.
+    fn pop(&mut self, now: Instant) -> Result<(K, Duration), Option<Instant>> {
         match self.order.first_key_value() {
             Some(((due, _), _)) if *due > now => Err(Some(*due)),
             None => Err(None),
             Some(_) => {
-                let (_, key) = self.order.pop_first().ok_or(None)?;
+                let ((due, _), key) = self.order.pop_first().ok_or(None)?;
                 self.due.remove(&key);
-                self.running.insert(key.clone());
-                Ok(key)
+                self.running.insert(key.clone(), now);
+                self.moved = now;
+                Ok((key, now - due))
             }
         }
     }
 
-    fn finish(&mut self, key: K, outcome: Outcome) {
-        self.running.remove(&key);
+    /// Give a key back. Returns when its work began.
+    fn finish(&mut self, key: K, outcome: Outcome) -> Option<Instant> {
+        self.moved = Instant::now();
+        let began = self.running.remove(&key);
         let again = self.again.remove(&key);
         let wanted = match outcome {
             Outcome::Done => {
@@ -196,6 +222,39 @@ impl<K: Clone + Eq + Hash> State<K> {
         for due in again.into_iter().chain(wanted) {
             self.schedule(key.clone(), due);
         }
+        began
+    }
+}
+
+impl<K: Clone + Eq + Hash + Debug + Send + 'static> Observed for Inner<K> {
+    fn look(&self, now: Instant) -> Seen {
+        let state = self.state.lock();
+        let first = state.order.first_key_value().map_or(now, |((due, _), _)| *due);
+        // Keys that wait for their time are in no worker's way.
+        let depth = state.order.range(..=(now, u64::MAX)).count();
+        Seen {
+            depth,
+            running: state.running.values().map(|began| now - *began).collect(),
+            stalled: (state.served && depth > 0).then(|| now - state.moved.max(first)),
+        }
+    }
+}
+
+/// Keys are taken, until it is dropped.
+struct Served<'a, K: Clone + Eq + Hash + Debug + Send + 'static>(&'a Queue<K>);
+
+impl<'a, K: Clone + Eq + Hash + Debug + Send + 'static> Served<'a, K> {
+    fn begin(queue: &'a Queue<K>) -> Self {
+        let mut state = queue.0.state.lock();
+        state.served = true;
+        state.moved = Instant::now();
+        Self(queue)
+    }
+}
+
+impl<K: Clone + Eq + Hash + Debug + Send + 'static> Drop for Served<'_, K> {
+    fn drop(&mut self) {
+        self.0.0.state.lock().served = false;
     }
 }
 
@@ -207,7 +266,13 @@ struct Running<K: Clone + Eq + Hash + Debug + Send + 'static> {
 impl<K: Clone + Eq + Hash + Debug + Send + 'static> Running<K> {
     fn finish(&mut self, outcome: Outcome) {
         if let Some(key) = self.key.take() {
-            self.queue.0.state.lock().finish(key, outcome);
+            let inner = &self.queue.0;
+            if outcome == Outcome::Retry {
+                inner.metrics.retries.inc();
+            }
+            if let Some(began) = inner.state.lock().finish(key, outcome) {
+                inner.metrics.worked.observe(began.elapsed().as_secs_f64());
+            }
             self.queue.0.changed.notify_one();
         }
     }

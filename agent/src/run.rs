@@ -1,10 +1,11 @@
 //! Joins the parts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
-use multicluster_runtime::admin::{self, Readiness};
-use multicluster_runtime::shutdown;
+use multicluster_runtime::admin::{self, Liveness, Readiness};
+use multicluster_runtime::{cluster, shutdown};
 use multicluster_targets::{cluster_name, supervise};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -18,6 +19,7 @@ use crate::leader::{self, Candidate, Term};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::source::fleet::Fleet;
+use crate::source::held::HeldPods;
 use crate::source::mass_failure::MassFailure;
 use crate::source::out_of_service::OutOfService;
 use crate::source::proxy_pods::ProxyPods;
@@ -32,6 +34,9 @@ const LEADER_KNOWN: &str = "leader";
 /// Part of a leader's readiness: all targets are known, though not all of them need be reachable.
 const TARGETS_LISTED: &str = "targets";
 
+/// A work queue in which nothing moves for so long stands still: calls take seconds at most, so only a restart helps.
+const STALLED: Duration = Duration::from_secs(180);
+
 /// Run the agent until it is told to stop.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     args.log.init()?;
@@ -40,12 +45,19 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
     let mut registry = Registry::default();
     metrics.register(&mut registry);
-    let readiness = Readiness::default();
+    let held = HeldPods::default();
+    registry.register_collector(Box::new(held.clone()));
+    let (readiness, liveness) = (Readiness::default(), Liveness::default());
     readiness.expect(LEADER_KNOWN);
-    // Asked about until the very end: giving the Lease back takes a moment.
-    let ended = CancellationToken::new();
-    let _end = ended.clone().drop_guard();
-    admin::serve(&args.admin, registry, readiness.clone(), ended).await?;
+    let queues = metrics.queues.clone();
+    liveness
+        .checks()
+        .add("workqueues", move || match queues.stalled(STALLED) {
+            Some(queue) => Err(format!("nothing moves in {queue}, though there is work")),
+            None => Ok(()),
+        });
+    tokio::spawn(cluster::keep_in_touch(client.clone(), readiness.clone(), stop.clone()));
+    admin::serve(&args.admin, registry, readiness.clone(), liveness, stop.clone()).await?;
 
     let cluster_name = match args.is(Role::Source) {
         true => cluster_name(&client, args.cluster_name.as_deref()).await?,
@@ -60,6 +72,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         cluster_name,
         metrics,
         readiness,
+        held,
         fleet: Mutex::default(),
     };
     let work = |term| agent.work(term);
@@ -80,6 +93,8 @@ struct Agent {
     cluster_name: String,
     metrics: Arc<Metrics>,
     readiness: Readiness,
+    /// Pods that are held in this term.
+    held: HeldPods,
     /// The targets of the last term.
     fleet: Mutex<Option<Arc<Fleet>>>,
 }
@@ -115,7 +130,8 @@ impl Agent {
                 anyhow::ensure!(term.stop.is_cancelled(), "a part of the agent ended by itself");
             }
             self.readiness.set(TARGETS_LISTED, true);
-            self.metrics.target_ready.clear();
+            self.held.hide();
+            self.metrics.end_term();
             Ok(())
         }
     }
@@ -123,8 +139,8 @@ impl Agent {
     fn target(&self, tasks: &mut JoinSet<()>, client: &Client, events: &Events, stop: &CancellationToken) {
         let heartbeats = Arc::new(Heartbeats::default());
         let (events, metrics) = (events.clone(), self.metrics.clone());
-        let delegates = Delegates::new(client.clone(), heartbeats.clone(), events.clone(), metrics);
-        let publisher = Publisher::new(client.clone(), self.args.publish_nodes, heartbeats);
+        let delegates = Delegates::new(client.clone(), heartbeats.clone(), events.clone(), metrics.clone());
+        let publisher = Publisher::new(client.clone(), self.args.publish_nodes, heartbeats, metrics);
         tasks.spawn(delegates.clone().run(stop.clone()));
         tasks.spawn(publisher.clone().run(stop.clone()));
         tasks.spawn(grants::run(client.clone(), events.clone(), stop.clone()));
@@ -146,8 +162,9 @@ impl Agent {
             metrics: self.metrics.clone(),
             pods: ProxyPods::default(),
             out_of_service: OutOfService::default(),
-            queue: Queue::default(),
+            queue: Queue::new(&self.metrics.queues.homeless),
         });
+        self.held.show(home.clone());
         let ready = self.readiness.clone();
         let fleet = Fleet::new(home, move || ready.set(TARGETS_LISTED, true));
         *self.fleet.lock() = Some(fleet.clone());

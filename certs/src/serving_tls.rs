@@ -1,7 +1,7 @@
 //! The TLS configuration in use, and how it follows its files.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -47,6 +47,15 @@ impl ServingTls {
     /// Metrics, to be registered.
     pub fn metrics(&self) -> &CertMetrics {
         &self.metrics
+    }
+
+    /// For a probe: has the served certificate not expired? Nobody who looks at it would go on afterwards.
+    pub fn check_expiry(&self) -> Result<(), String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        match u64::try_from(self.not_after()).is_ok_and(|end| now.as_secs() < end) {
+            true => Ok(()),
+            false => Err("expired".into()),
+        }
     }
 
     /// When the served certificate expires, in seconds since 1970.

@@ -7,14 +7,15 @@ use std::time::Instant;
 use multicluster_certs::CertMetrics;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::bind::Flights;
-use crate::index::Index;
+use crate::index::{Index, Kind};
 
 /// Filters take a fraction of a millisecond, binds up to the scheduler's timeout.
 const BUCKETS: [f64; 16] = [
@@ -47,8 +48,15 @@ pub struct BindLabels {
 /// Labels of targets.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct TargetLabels {
+    node: String,
     namespace: String,
     target: String,
+}
+
+/// Labels of refusals.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
 }
 
 /// Counters and histograms. Clones share their values.
@@ -60,6 +68,8 @@ pub struct Metrics {
     pub durations: Family<VerbLabels, Histogram, fn() -> Histogram>,
     /// Binds by how they ended.
     pub binds: Family<BindLabels, Counter>,
+    /// Durations of binds by how they ended.
+    pub bind_durations: Family<BindLabels, Histogram, fn() -> Histogram>,
 }
 
 impl Default for Metrics {
@@ -68,6 +78,7 @@ impl Default for Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             binds: Family::default(),
+            bind_durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
         }
     }
 }
@@ -89,6 +100,8 @@ impl Metrics {
         let help = "How long requests of kube-scheduler took";
         registry.register_with_unit("request_duration", help, Unit::Seconds, self.durations.clone());
         registry.register("binds", "Binds by how they ended", self.binds.clone());
+        let help = "How long binds took, by how they ended";
+        registry.register_with_unit("bind_duration", help, Unit::Seconds, self.bind_durations.clone());
         registry.register_collector(Box::new(State { index, flights }));
     }
 }
@@ -124,12 +137,24 @@ impl Collector for State {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        let (wakes, help) = (
+            ConstCounter::new(self.index.counts().wakes()),
+            "Times that a virtual node called back the pods it had refused",
+        );
+        wakes.encode(encoder.encode_descriptor("wakes", help, None, wakes.metric_type())?)?;
+        let help = "Virtual nodes that a filter refused to a pod, by why";
+        let mut refusals = encoder.encode_descriptor("filter_refusals", help, None, MetricType::Counter)?;
+        for kind in Kind::ALL {
+            let reason = ReasonLabel { reason: kind.as_str() };
+            ConstCounter::new(self.index.counts().refusals(kind)).encode(refusals.encode_family(&reason)?)?;
+        }
         let (up, fresh) = (
             Family::<TargetLabels, Gauge>::default(),
             Family::<TargetLabels, Gauge>::default(),
         );
         for (target, connected, takes_pods) in self.index.conditions(Instant::now()) {
             let labels = TargetLabels {
+                node: target.virtual_node().as_str().to_owned(),
                 namespace: target.namespace.unwrap_or_default(),
                 target: target.name,
             };

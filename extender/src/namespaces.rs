@@ -36,7 +36,7 @@ async fn follow(client: Client, index: &Index, readiness: &Readiness) {
     // The webhook's namespaceSelector.
     let label = format!("{}={}", names::NAMESPACE_LABEL, names::NAMESPACE_LABEL_ENABLED);
     let api = Api::<PartialObjectMeta<Namespace>>::all(client);
-    let mut events = std::pin::pin!(watch("namespaces", api, Config::default().labels(&label)));
+    let mut events = std::pin::pin!(watch("namespaces".into(), api, Config::default().labels(&label)));
     let mut listed = AHashSet::new();
     while let Some(event) = events.next().await {
         match event {

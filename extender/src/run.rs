@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use multicluster_certs::{Limits, RELOAD_INTERVAL, ServingTls};
-use multicluster_runtime::admin::{self, Readiness};
-use multicluster_runtime::shutdown;
+use multicluster_runtime::admin::{self, Liveness, Readiness};
+use multicluster_runtime::{cluster, shutdown};
 use multicluster_targets::{cluster_name, supervise};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -22,6 +22,8 @@ use crate::{namespaces, wake};
 
 /// How often assumed placements are looked over.
 const TICK: Duration = Duration::from_secs(1);
+/// Part of the readiness: the certificate can be shown.
+const CERTIFICATE: &str = "certificate";
 
 /// Serve until SIGTERM; binds in flight may finish.
 pub async fn run(args: Args) -> anyhow::Result<()> {
@@ -53,6 +55,7 @@ async fn connect(
     stop: CancellationToken,
 ) -> anyhow::Result<Binder> {
     let client = args.cluster.client().await?;
+    tokio::spawn(cluster::keep_in_touch(client.clone(), readiness.clone(), stop.clone()));
     let cluster = cluster_name(&client, args.cluster_name.as_deref()).await?;
     tracing::info!(cluster, "serving");
     // The webhook's judgement stands before any target's.
@@ -83,10 +86,9 @@ async fn serve(
     let metrics = Metrics::default();
     let mut registry = Registry::default();
     metrics.register(&mut registry, Some(tls.metrics()), index.clone(), flights.clone());
-    // Asked about until the very end.
-    let ended = CancellationToken::new();
-    let _end = ended.clone().drop_guard();
-    admin::serve(&args.admin, registry, readiness, ended).await?;
+    let valid = tls.clone();
+    readiness.add(CERTIFICATE, move || valid.check_expiry());
+    admin::serve(&args.admin, registry, readiness, Liveness::default(), stop.clone()).await?;
     let listener = TcpListener::bind(args.listen_addr)
         .await
         .with_context(|| format!("--listen-addr {}", args.listen_addr))?;

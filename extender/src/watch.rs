@@ -10,6 +10,7 @@ use kube::{Api, Client};
 use multicluster_api::target::AnyTarget;
 use multicluster_api::{ClusterSummary, NodeSummary, PodChaperon, TargetRef, names};
 use multicluster_runtime::admin::Readiness;
+use multicluster_runtime::metrics::watches;
 use multicluster_targets::watching::try_watch;
 use multicluster_targets::{ConnectError, Runner, identity};
 use tokio_util::sync::CancellationToken;
@@ -50,7 +51,7 @@ impl Watches {
 
     async fn summary(&self, target: &TargetRef, client: Client) {
         let only = Config::default().fields(&format!("metadata.name={}", names::CLUSTER_SUMMARY));
-        let mut events = self.follow(target, Api::<ClusterSummary>::all(client), only);
+        let mut events = self.follow("clustersummaries", target, Api::<ClusterSummary>::all(client), only);
         let mut listed = false;
         while let Some(event) = events.next().await {
             match event {
@@ -66,7 +67,12 @@ impl Watches {
     }
 
     async fn nodes(&self, target: &TargetRef, client: Client) {
-        let mut events = self.follow(target, Api::<NodeSummary>::all(client), Config::default().page_size(20));
+        let mut events = self.follow(
+            "nodesummaries",
+            target,
+            Api::<NodeSummary>::all(client),
+            Config::default().page_size(20),
+        );
         let mut listed = AHashSet::new();
         while let Some(event) = events.next().await {
             match event {
@@ -94,7 +100,7 @@ impl Watches {
             None => Api::all(client),
         };
         let ours = Config::default().labels(&format!("{}={}", names::PARENT_CLUSTER_NAME, self.cluster));
-        let mut events = self.follow(target, api, ours);
+        let mut events = self.follow("podchaperons", target, api, ours);
         let mut listed = AHashSet::new();
         while let Some(event) = events.next().await {
             match event {
@@ -123,18 +129,27 @@ impl Watches {
     }
 
     /// Watch for ever. The last error stands in the refusals while the target is not known.
-    fn follow<K>(&self, target: &TargetRef, api: Api<K>, config: Config) -> impl Stream<Item = Event<K>> + Unpin
+    fn follow<K>(
+        &self,
+        kind: &'static str,
+        target: &TargetRef,
+        api: Api<K>,
+        config: Config,
+    ) -> impl Stream<Item = Event<K>> + Unpin
     where
         K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
     {
         let (index, target) = (self.index.clone(), target.clone());
-        Box::pin(try_watch(api, config).filter_map(move |event| {
-            let event = event.inspect_err(|error| {
-                tracing::warn!(target_cluster = %target, %error, "watch");
-                index.trouble(&target, trouble(error));
-            });
-            async move { event.ok() }
-        }))
+        let node = target.virtual_node();
+        Box::pin(
+            try_watch((kind, node.as_str()).into(), api, config).filter_map(move |event| {
+                let event = event.inspect_err(|error| {
+                    tracing::warn!(target_cluster = %target, %error, "watch");
+                    index.trouble(&target, trouble(error));
+                });
+                async move { event.ok() }
+            }),
+        )
     }
 }
 
@@ -170,6 +185,7 @@ impl Runner for Watches {
     async fn removed(&self, target: AnyTarget, _: Option<Client>) {
         tracing::info!(target_cluster = %target.target, "removed");
         self.index.removed(&target.target);
+        watches::forget(target.target.virtual_node().as_str());
     }
 
     async fn synced(&self) {

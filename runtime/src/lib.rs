@@ -3,11 +3,15 @@
 //! * [`log`]: log level and format.
 //! * [`cluster`]: a client for the cluster that a component serves.
 //! * [`admin`]: `/metrics`, `/livez`, `/readyz`.
+//! * [`health`]: what the last two answer.
+//! * [`metrics`]: metrics that every binary has.
 //! * [`shutdown`]: SIGTERM and SIGINT as a token that work can wait for.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod admin;
 pub mod cluster;
+pub mod health;
 pub mod log;
+pub mod metrics;
 pub mod shutdown;

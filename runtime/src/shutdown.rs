@@ -5,10 +5,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::Readiness;
-
-/// Part of the readiness of a server: it is not about to stop.
-const STOPPING: &str = "stopping";
+use crate::admin::{Readiness, SHUTDOWN, SHUTTING_DOWN};
 
 /// A token that is cancelled at the first SIGTERM or SIGINT. A second one ends the process at once.
 pub fn token() -> anyhow::Result<CancellationToken> {
@@ -32,7 +29,7 @@ pub fn withdraw(signal: CancellationToken, readiness: Readiness, delay: Duration
     let cancel = stop.clone();
     tokio::spawn(async move {
         signal.cancelled().await;
-        readiness.set(STOPPING, false);
+        readiness.add(SHUTDOWN, || Err(SHUTTING_DOWN.into()));
         tokio::time::sleep(delay).await;
         cancel.cancel();
     });
@@ -50,11 +47,11 @@ mod tests {
         let (signal, readiness) = (CancellationToken::new(), Readiness::default());
         let stop = withdraw(signal.clone(), readiness.clone(), Duration::from_secs(5));
         sleep(Duration::from_secs(60)).await;
-        assert!(readiness.missing().is_empty() && !stop.is_cancelled());
+        assert!(readiness.report(None).passed() && !stop.is_cancelled());
         let signalled = Instant::now();
         signal.cancel();
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(readiness.missing(), [STOPPING]);
+        assert!(!readiness.report(Some(SHUTDOWN)).passed());
         stop.cancelled().await;
         assert_eq!(signalled.elapsed().as_secs(), 5);
     }

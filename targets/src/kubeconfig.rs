@@ -20,13 +20,13 @@ pub async fn client(text: &ByteString, context: Option<&str>) -> Result<Client, 
         context: context.map(Into::into),
         ..Default::default()
     };
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .map_err(|_| {
             invalid("its server, certificate data or proxy cannot be used: write an https URL and base64 data")
         })?;
-    multicluster_runtime::cluster::tune(&mut config);
-    Client::try_from(config).map_err(|_| invalid("its certificates or keys cannot be used: write PEM data in base64"))
+    multicluster_runtime::cluster::client(config)
+        .map_err(|_| invalid("its certificates or keys cannot be used: write PEM data in base64"))
 }
 
 /// Parse, and refuse what reaches out of the text itself.

@@ -50,10 +50,10 @@ pub trait Runner: Send + Sync + 'static {
 
 /// Follow Targets and ClusterTargets with `runner` until `stop`. `client` is for the source cluster.
 pub async fn supervise<R: Runner>(client: Client, runner: Arc<R>, stop: CancellationToken) {
-    let targets = watching::watch("targets", Api::<Target>::all(client.clone()), Config::default())
+    let targets = watching::watch("targets".into(), Api::<Target>::all(client.clone()), Config::default())
         .map(|event| (Scope::Namespaced, map(event)));
     let cluster_targets = watching::watch(
-        "clustertargets",
+        "clustertargets".into(),
         Api::<ClusterTarget>::all(client.clone()),
         Config::default(),
     )

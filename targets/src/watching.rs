@@ -8,6 +8,7 @@ use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as start};
 use kube::{Api, Resource};
+use multicluster_runtime::metrics::watches::Watched;
 use serde::de::DeserializeOwned;
 
 /// First pause after an error; the next ones double up to [`MAX_PAUSE`].
@@ -51,18 +52,29 @@ pub fn pauses() -> impl Backoff {
 }
 
 /// Watch for ever; errors are logged, and the watch goes on after a pause.
-pub fn watch<K>(what: &'static str, api: Api<K>, config: watcher::Config) -> impl Stream<Item = Event<K>> + Send
+pub fn watch<K>(what: Watched, api: Api<K>, config: watcher::Config) -> impl Stream<Item = Event<K>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    try_watch(api, config)
-        .filter_map(move |event| async move { event.inspect_err(|error| tracing::warn!(what, %error, "watch")).ok() })
+    let (kind, node) = (what.kind, what.node.clone());
+    try_watch(what, api, config).filter_map(move |event| {
+        let event = event.inspect_err(|error| tracing::warn!(kind, node, %error, "watch"));
+        std::future::ready(event.ok())
+    })
 }
 
-/// Watch for ever, and pass errors on as well; the watch goes on after a pause.
-pub fn try_watch<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+/// Watch for ever, and pass errors on as well; the watch goes on after a pause. Lists and errors are counted.
+pub fn try_watch<K>(
+    what: Watched,
+    api: Api<K>,
+    config: watcher::Config,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    start(api, config).backoff(pauses())
+    start(api, config).backoff(pauses()).inspect(move |event| match event {
+        Ok(Event::Init) => what.listed(),
+        Ok(_) => {}
+        Err(_) => what.failed(),
+    })
 }

@@ -12,6 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 struct RequestLabels {
     path: &'static str,
     result: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -27,9 +28,15 @@ pub enum Ending {
     /// Allowed with changes.
     Patched,
     /// The object was denied.
-    Denied,
+    Denied {
+        /// Kubernetes' word for why.
+        reason: &'static str,
+    },
     /// The request was none that can be answered.
-    Refused,
+    Refused {
+        /// A word for why.
+        reason: &'static str,
+    },
 }
 
 impl Ending {
@@ -37,8 +44,15 @@ impl Ending {
         match self {
             Self::Allowed => "allowed",
             Self::Patched => "patched",
-            Self::Denied => "denied",
-            Self::Refused => "refused",
+            Self::Denied { .. } => "denied",
+            Self::Refused { .. } => "refused",
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Allowed | Self::Patched => "",
+            Self::Denied { reason } | Self::Refused { reason } => reason,
         }
     }
 }
@@ -79,8 +93,9 @@ impl Metrics {
 
     /// Count a request.
     pub fn observe(&self, path: &'static str, ending: Ending, took: Duration) {
-        let result = ending.as_str();
-        self.requests.get_or_create(&RequestLabels { path, result }).inc();
+        let (result, reason) = (ending.as_str(), ending.reason());
+        let labels = RequestLabels { path, result, reason };
+        self.requests.get_or_create(&labels).inc();
         self.durations
             .get_or_create(&PathLabel { path })
             .observe(took.as_secs_f64());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use multicluster_certs::{Limits, RELOAD_INTERVAL, ServingTls, serve};
-use multicluster_runtime::admin::{self, Readiness};
+use multicluster_runtime::admin::{self, Liveness, Readiness};
 use multicluster_runtime::shutdown;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -12,6 +12,9 @@ use tokio::net::TcpListener;
 use crate::args::Args;
 use crate::metrics::Metrics;
 use crate::server::router;
+
+/// Part of the readiness: the certificate can be shown.
+const CERTIFICATE: &str = "certificate";
 
 /// Serve until a signal says stop.
 pub async fn run(args: Args) -> anyhow::Result<()> {
@@ -28,7 +31,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let listener = TcpListener::bind(args.listen_addr)
         .await
         .with_context(|| format!("--listen-addr {}", args.listen_addr))?;
-    admin::serve(&args.admin, registry, readiness, stop.clone()).await?;
+    let valid = tls.clone();
+    readiness.add(CERTIFICATE, move || valid.check_expiry());
+    admin::serve(&args.admin, registry, readiness, Liveness::default(), stop.clone()).await?;
     tracing::info!(address = %args.listen_addr, "serving");
 
     serve(

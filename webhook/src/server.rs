@@ -154,25 +154,35 @@ async fn handle(hook: Hook, app: App, request: Request) -> Response {
     let begin = Instant::now();
     let (ending, response) = match read(request, hook.limit()).await {
         Ok(body) => answer(hook, &app.config, &body),
-        Err(refusal) => (Ending::Refused, refusal),
+        Err((reason, refusal)) => (Ending::Refused { reason }, refusal),
     };
     app.metrics.observe(hook.path, ending, begin.elapsed());
     response
 }
 
-async fn read(request: Request, limit: usize) -> Result<Bytes, Response> {
+async fn read(request: Request, limit: usize) -> Result<Bytes, (&'static str, Response)> {
     if !is_json(request.headers()) {
         let message = "write content-type: application/json\n";
-        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response());
+        return Err((
+            "UnsupportedMediaType",
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response(),
+        ));
     }
     // The announced length is enough to refuse; a client that waits for an answer first would wait for nothing.
     if request.body().size_hint().lower() > limit as u64 {
-        return Err((StatusCode::PAYLOAD_TOO_LARGE, "the review is too large\n").into_response());
+        let message = "the review is too large\n";
+        return Err((
+            "RequestEntityTooLarge",
+            (StatusCode::PAYLOAD_TOO_LARGE, message).into_response(),
+        ));
     }
     match tokio::time::timeout(BODY_TIME, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(rejection)) => Err(rejection.into_response()),
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n").into_response()),
+        Ok(Err(rejection)) => Err(("Unreadable", rejection.into_response())),
+        Err(_) => {
+            let message = "the body did not come in time\n";
+            Err(("Timeout", (StatusCode::REQUEST_TIMEOUT, message).into_response()))
+        }
     }
 }
 
@@ -189,7 +199,7 @@ fn answer(hook: Hook, config: &ProxyConfig, body: &[u8]) -> (Ending, Response) {
         Err(message) => {
             tracing::warn!(path = hook.path, %message, "request refused");
             return (
-                Ending::Refused,
+                Ending::Refused { reason: "BadRequest" },
                 (StatusCode::BAD_REQUEST, message + "\n").into_response(),
             );
         }
@@ -203,7 +213,7 @@ fn answer(hook: Hook, config: &ProxyConfig, body: &[u8]) -> (Ending, Response) {
             tracing::info!(
                 path = hook.path, uid = %request.uid, namespace = %request.namespace, code = denial.code, "denied"
             );
-            Ending::Denied
+            Ending::Denied { reason: denial.reason }
         }
     };
     match review::encode(&request.uid, &verdict) {
@@ -213,7 +223,12 @@ fn answer(hook: Hook, config: &ProxyConfig, body: &[u8]) -> (Ending, Response) {
         ),
         Err(error) => {
             tracing::error!(path = hook.path, %error, "answer cannot be written");
-            (Ending::Refused, StatusCode::INTERNAL_SERVER_ERROR.into_response())
+            (
+                Ending::Refused {
+                    reason: "InternalError",
+                },
+                StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            )
         }
     }
 }

@@ -5,7 +5,7 @@
 //! the target cannot speak for a pod of another.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use multicluster_api::chaperon::chaperon_name;
@@ -30,6 +30,8 @@ pub struct RemoteChaperon {
     pub fence: Option<Duration>,
     /// The delegate's status.
     pub status: PodChaperonStatus,
+    /// When this status was first seen.
+    pub seen: Option<Instant>,
 }
 
 /// The chaperons of one target, by the UID and the namespace of their proxy pod.
@@ -76,19 +78,23 @@ impl Chaperons {
         if key.1 != chaperon_name(&parent_name, &parent) {
             return None;
         }
-        let chaperon = RemoteChaperon {
+        let mut chaperon = RemoteChaperon {
             uid: object.uid().unwrap_or_default(),
             key: key.clone(),
             parent_name,
             deleting: object.metadata.deletion_timestamp.is_some(),
             fence: fence::of(object.annotations()),
             status: object.status.clone().unwrap_or_default(),
+            seen: Some(Instant::now()),
         };
         let mut inner = self.0.write();
         if let Some(gone) = inner.seen_gone.get_mut(&parent) {
             gone.remove(&key.0);
         }
         let of_parent = inner.by_parent.entry(parent.clone()).or_default();
+        if let Some(before) = of_parent.get(&key.0).filter(|old| old.status == chaperon.status) {
+            chaperon.seen = before.seen;
+        }
         of_parent.insert(key.0.clone(), chaperon);
         let before = inner.parents.insert(key.clone(), parent.clone());
         // A label can be changed: it speaks for one pod at a time.

@@ -79,7 +79,7 @@ impl Fleet {
     async fn watch_pods(&self) {
         let proxy_pods = Config::default().labels(&format!("{}=true", names::HAS_FINALIZER));
         let api = Api::<PodView>::all(self.home.client.clone());
-        let mut changes = std::pin::pin!(follow("proxy pods", api, proxy_pods));
+        let mut changes = std::pin::pin!(follow("pods".into(), api, proxy_pods));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(pod) => {
@@ -105,7 +105,7 @@ impl Fleet {
     async fn watch_nodes(&self) {
         let ours = Config::default().labels(&format!("{}={}", names::PROVIDER, names::PROVIDER_VALUE));
         let api = Api::<Node>::all(self.home.client.clone());
-        let mut changes = std::pin::pin!(follow("virtual nodes", api, ours));
+        let mut changes = std::pin::pin!(follow("nodes".into(), api, ours));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(node) if self.home.out_of_service.put(&node) => {

@@ -257,9 +257,11 @@ impl Judge {
         self.told = health;
     }
 
-    /// The watch has shown a summary.
-    pub fn heard(&mut self, heartbeat: Option<Timestamp>, now: Instant) {
+    /// The watch has shown a summary. Returns whether its heartbeat is another one than the last.
+    pub fn heard(&mut self, heartbeat: Option<Timestamp>, now: Instant) -> bool {
+        let news = self.beats.is_news(heartbeat);
         self.beats.see(heartbeat, now);
+        news
     }
 
     /// A probe has ended.

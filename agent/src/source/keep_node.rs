@@ -144,11 +144,14 @@ impl NodeKeeper {
     }
 
     async fn report(&self, target: &AnyTarget, health: &Health, cluster_id: Option<&str>) -> Result<(), kube::Error> {
-        let ready = matches!(health, Health::Ready);
-        let label = TargetLabel {
-            node: self.name.clone(),
-        };
-        self.metrics.target_ready.get_or_create(&label).set(i64::from(ready));
+        let label = TargetLabel::new(&self.name);
+        match health {
+            Health::Unknown => {}
+            Health::Ready => self.metrics.condition(&self.name, true, target_status::READY),
+            Health::NotReady { reason, .. } | Health::CutOff { reason, .. } => {
+                self.metrics.condition(&self.name, false, reason);
+            }
+        }
         let report = target_status::report(&self.source, target, &self.name, health, cluster_id);
         let Some(changed) = report.await? else {
             return Ok(());
@@ -159,7 +162,7 @@ impl NodeKeeper {
             Health::NotReady { reason, message } | Health::CutOff { reason, message } => {
                 self.events.warning(reference, reason, "Connect", message.clone());
             }
-            _ => self.events.normal(reference, "TargetReady", "Connect", changed),
+            _ => self.events.normal(reference, target_status::READY, "Connect", changed),
         }
         Ok(())
     }
@@ -201,10 +204,7 @@ impl NodeKeeper {
 
     /// The target is gone: so are its node and Lease.
     pub async fn remove(&self) -> Result<(), kube::Error> {
-        let label = TargetLabel {
-            node: self.name.clone(),
-        };
-        self.metrics.target_ready.remove(&label);
+        self.metrics.forget(&self.name);
         api_error::ignore_gone(self.nodes().delete(&self.name, &DeleteParams::default()).await)?;
         api_error::ignore_gone(self.leases().delete(&self.name, &DeleteParams::default()).await)
     }

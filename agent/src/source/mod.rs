@@ -13,11 +13,13 @@
 //! * [`release`]: when a pod may go whose target cannot be asked. Pure. [`out_of_service`]: by an administrator's word.
 //! * [`echo`]: which chaperons are told that their source lives. Pure.
 //! * [`status`]: the status of a proxy pod, from that of its delegate. Pure.
+//! * [`held`]: which pods wait for a target that is away. Pure.
 //! * [`health`]: whether a target is well. Pure.
 //! * [`mass_failure`]: whether rather we are cut off, when most targets fail at once. Pure.
 //! * [`virtual_node`]: what the node looks like; [`offer`]: what of it the target chooses. Pure.
 //! * [`strays`]: pods on virtual nodes that are no proxy pods.
 //! * [`mod@withdraw`]: takes back what this cluster has in a target.
+//! * [`left_overs`]: one event for many of them.
 //! * [`link`]: the work for one target. [`fleet`]: for all of them.
 
 pub mod chaperons;
@@ -25,7 +27,9 @@ pub mod decide;
 pub mod echo;
 pub mod fleet;
 pub mod health;
+pub mod held;
 pub mod keep_node;
+pub mod left_overs;
 pub mod link;
 pub mod mass_failure;
 pub mod offer;

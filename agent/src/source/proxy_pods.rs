@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, PodStatus};
 use kube::ResourceExt;
 use multicluster_api::options::SourceManifest;
@@ -26,6 +27,8 @@ pub struct ProxyPod {
     pub node_name: String,
     /// It has a deletion timestamp.
     pub deleting: bool,
+    /// That timestamp.
+    pub deleted: Option<Timestamp>,
     /// All finalizers.
     pub finalizers: Vec<String>,
     /// The virtual node where the extender last tried it, if it must not run twice.
@@ -108,6 +111,7 @@ impl From<PodView> for ProxyPod {
             attempted_in,
             placed: None,
             fence,
+            deleted: pod.metadata.deletion_timestamp.as_ref().map(|time| time.0),
             finalizers: pod.finalizers().to_vec(),
             annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
             resource_version: pod.resource_version().unwrap_or_default(),
@@ -172,6 +176,11 @@ impl ProxyPods {
     /// The pod with this UID.
     pub fn get(&self, uid: &str) -> Option<Arc<ProxyPod>> {
         self.0.read().pods.get(uid).cloned()
+    }
+
+    /// All pods.
+    pub fn all(&self) -> Vec<Arc<ProxyPod>> {
+        self.0.read().pods.values().cloned().collect()
     }
 
     /// UIDs of all pods.

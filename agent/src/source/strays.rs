@@ -140,7 +140,7 @@ impl Strays {
             .fields(&format!("spec.nodeName={node}"))
             .labels(&format!("!{}", names::HAS_FINALIZER));
         let api = Api::<PodView>::all(home.client.clone());
-        let mut changes = std::pin::pin!(follow("strays", api, here));
+        let mut changes = std::pin::pin!(follow(("pods", node).into(), api, here));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(pod) => {

@@ -12,6 +12,9 @@ use serde_json::json;
 use super::health::Health;
 use crate::api_error;
 
+/// Reason of a target that is well.
+pub const READY: &str = "TargetReady";
+
 /// Write the condition if it says something new. Returns a sentence about the change when the status changed.
 pub async fn report(
     source: &Client,
@@ -22,11 +25,7 @@ pub async fn report(
 ) -> Result<Option<String>, kube::Error> {
     let (status, reason, message) = match health {
         Health::Unknown => return Ok(None),
-        Health::Ready => (
-            "True",
-            "TargetReady",
-            format!("pods can run there; its virtual node is {node}"),
-        ),
+        Health::Ready => ("True", READY, format!("pods can run there; its virtual node is {node}")),
         Health::NotReady { reason, message } | Health::CutOff { reason, message } => {
             ("False", *reason, message.clone())
         }

@@ -49,7 +49,7 @@ impl Delegates {
         Arc::new(Self {
             client,
             index: Mutex::new(index),
-            queue: Queue::default(),
+            queue: Queue::new(&metrics.queues.delegates),
             events,
             metrics,
         })
@@ -70,7 +70,7 @@ impl Delegates {
 
     async fn watch_chaperons(self: Arc<Self>) {
         let api = Api::<PodChaperon>::all(self.client.clone());
-        let mut changes = std::pin::pin!(follow("podchaperons", api, Config::default()));
+        let mut changes = std::pin::pin!(follow("podchaperons".into(), api, Config::default()));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(object) => {
@@ -154,6 +154,7 @@ impl Delegates {
             .chaperons
             .get(key)
             .and_then(|chaperon| chaperon.whole.clone());
+        let reborn = whole.is_none();
         let chaperon = match whole {
             Some(chaperon) => chaperon,
             // It had a delegate before.
@@ -173,6 +174,9 @@ impl Delegates {
         match pods.create(&PostParams::default(), &delegate_pod(&chaperon)).await {
             Ok(_) => {
                 self.metrics.delegates_created.inc();
+                if reborn {
+                    self.told_reborn(&chaperon);
+                }
                 Ok(())
             }
             // Its event is on the way.
@@ -184,11 +188,19 @@ impl Delegates {
         }
     }
 
+    fn told_reborn(&self, chaperon: &PodChaperon) {
+        self.metrics.delegates_reborn.inc();
+        let note = "the pod was deleted here and its source has not answered since; it was made again";
+        self.events
+            .warning(chaperon.object_ref(&()), "DelegateRecreated", "Create", note.into());
+    }
+
     /// The target's admission has said no: the source should know, and try elsewhere.
     async fn refused(&self, chaperon: &PodChaperon, error: &kube::Error) -> Result<(), kube::Error> {
         let Some(message) = api_error::refusal(error) else {
             return Ok(());
         };
+        self.metrics.delegates_refused.inc();
         self.events
             .warning(chaperon.object_ref(&()), "DelegateRefused", "Create", message.clone());
         let mut status = chaperon.status.clone().unwrap_or_default();
@@ -248,6 +260,7 @@ impl Delegates {
             .await
         {
             Ok(written) => {
+                self.metrics.chaperon_statuses.inc();
                 self.index.lock().put_chaperon(key.clone(), Chaperon::from(written));
                 Ok(())
             }

@@ -53,9 +53,14 @@ struct Grants {
 
 impl Grants {
     async fn follow(&self) {
-        let sources = follow("sources", Api::<Source>::all(self.client.clone()), Config::default()).map(any);
+        let sources = follow(
+            "sources".into(),
+            Api::<Source>::all(self.client.clone()),
+            Config::default(),
+        )
+        .map(any);
         let cluster = follow(
-            "clustersources",
+            "clustersources".into(),
             Api::<ClusterSource>::all(self.client.clone()),
             Config::default(),
         )

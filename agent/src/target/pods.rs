@@ -14,7 +14,7 @@ use crate::follow::{Change, follow, key_of};
 
 /// Follow all pods of this cluster for ever.
 pub async fn run(client: Client, delegates: Arc<Delegates>, publisher: Arc<Publisher>) {
-    let mut changes = std::pin::pin!(follow("pods", Api::<PodView>::all(client), Config::default()));
+    let mut changes = std::pin::pin!(follow("pods".into(), Api::<PodView>::all(client), Config::default()));
     while let Some(change) = changes.next().await {
         match change {
             Change::Put(pod) => {

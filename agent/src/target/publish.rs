@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::fence::Heartbeats;
 use super::summary::Summary;
 use crate::follow::{Change, Key, follow};
+use crate::metrics::{KindLabel, Metrics};
 use crate::{api_error, merge};
 
 /// Shortest time between two writes of a shard.
@@ -40,6 +41,7 @@ pub struct Publisher {
     heartbeats: Arc<Heartbeats>,
     /// Whether nodes are published one by one.
     node_summaries: bool,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
@@ -50,7 +52,7 @@ struct Listed {
 
 impl Publisher {
     /// Not yet running.
-    pub fn new(client: Client, node_summaries: bool, heartbeats: Arc<Heartbeats>) -> Arc<Self> {
+    pub fn new(client: Client, node_summaries: bool, heartbeats: Arc<Heartbeats>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             heartbeats,
             client,
@@ -58,6 +60,7 @@ impl Publisher {
             listed: Mutex::default(),
             changed: Notify::new(),
             node_summaries,
+            metrics,
         })
     }
 
@@ -96,7 +99,7 @@ impl Publisher {
 
     async fn watch_nodes(&self) {
         let api = Api::<Node>::all(self.client.clone());
-        let mut changes = std::pin::pin!(follow("nodes", api, Config::default()));
+        let mut changes = std::pin::pin!(follow("nodes".into(), api, Config::default()));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(node) => self.summary.lock().put_node(&node),
@@ -130,6 +133,7 @@ impl Publisher {
                 }
             }
             let shards = self.summary.lock().shard_count();
+            self.metrics.shards.set(shards as i64);
             if shards != swept && self.delete_shards_from(shards).await.is_ok() {
                 swept = shards;
             }
@@ -143,14 +147,22 @@ impl Publisher {
         let name = shard_name(shard);
         let fields = self.summary.lock().shard(shard);
         let api = Api::<NodeSummary>::all(self.client.clone());
-        let patch = Patch::Merge(json!({ "nodes": fields.nodes, "podsResourceVersion": fields.pods_resource_version }));
-        match api.patch(&name, &PatchParams::default(), &patch).await {
+        let patch = json!({ "nodes": fields.nodes, "podsResourceVersion": fields.pods_resource_version });
+        let (bytes, patch) = (patch.to_string().len(), Patch::Merge(patch));
+        let result = match api.patch(&name, &PatchParams::default(), &patch).await {
             Err(error) if api_error::is_not_found(&error) => api
                 .create(&PostParams::default(), &NodeSummary::new(&name, fields))
                 .await
                 .map(drop),
             result => result.map(drop),
-        }
+        };
+        result.inspect(|()| self.written("NodeSummary", bytes))
+    }
+
+    fn written(&self, kind: &'static str, bytes: usize) {
+        let label = KindLabel { kind };
+        self.metrics.summaries.get_or_create(&label).inc();
+        self.metrics.summary_bytes.get_or_create(&label).inc_by(bytes as u64);
     }
 
     async fn delete_shards_from(&self, count: usize) -> Result<(), kube::Error> {
@@ -231,6 +243,7 @@ impl Publisher {
         let patch = merge::diff_of(written, &fields)
             .map_err(kube::Error::SerdeError)?
             .unwrap_or_default();
+        let bytes = patch.to_string().len();
         let first = written.heartbeat_time.is_none();
         let result = match first {
             // What is there may be of an earlier process: replace it as a whole.
@@ -247,6 +260,7 @@ impl Publisher {
             }
             result => result?,
         }
+        self.written("ClusterSummary", bytes);
         Ok(fields)
     }
 

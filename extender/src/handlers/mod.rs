@@ -188,6 +188,11 @@ impl Extender {
         let bound = binder.bind(request.clone()).await;
         let outcome = bound.as_ref().map_or_else(|error| error.outcome(), |()| "bound");
         self.metrics.binds.get_or_create(&BindLabels { outcome }).inc();
+        let took = start.elapsed().as_secs_f64();
+        self.metrics
+            .bind_durations
+            .get_or_create(&BindLabels { outcome })
+            .observe(took);
         let error = bound.err().map(|error| error.to_string()).unwrap_or_default();
         let (namespace, pod, node) = (&request.namespace, &request.name, &request.node);
         tracing::info!(%namespace, %pod, %node, outcome, error, elapsed = ?start.elapsed(), "bind");

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::target::TargetState;
-use super::{Index, State, Verdict, verdict};
+use super::{Index, Kind, State, Verdict, verdict};
+use crate::core::misfit::Misfit;
 use crate::core::pod::{Proxy, SourcePod};
 
 /// A node that kube-scheduler asks about.
@@ -27,18 +28,20 @@ impl Index {
         let state = self.state.read();
         let Some(proxy) = &pod.proxy else {
             let ordinary = |candidate: &Candidate<'_>| match state.is_virtual(candidate) {
-                true => verdict::NOT_ELECTED,
+                true => self.refuse(Kind::NotElected, verdict::NOT_ELECTED),
                 false => Verdict::Pass,
             };
             return candidates.iter().map(ordinary).collect();
         };
         if self.admits_in(&state, &pod.namespace, &pod.uid).is_err() {
+            self.counts.refused(Kind::NamespaceNotServed, candidates.len());
             return vec![verdict::NAMESPACE_NOT_SERVED; candidates.len()];
         }
         let holders = self.holders(&state, pod, proxy, now);
         let judge = |candidate: &Candidate<'_>| self.judge(&state, pod, proxy, candidate, now);
         let mut verdicts: Vec<_> = candidates.iter().map(judge).collect();
-        keep_to_holders(&mut verdicts, candidates, &holders, proxy);
+        let elsewhere = keep_to_holders(&mut verdicts, candidates, &holders, proxy);
+        self.counts.refused(Kind::RunsElsewhere, elsewhere);
         self.leave_out_failed(&state, &mut verdicts, candidates, pod, now);
         for (candidate, verdict) in candidates.iter().zip(&verdicts) {
             match state.targets.get(candidate.name) {
@@ -68,22 +71,31 @@ impl Index {
         holders
     }
 
+    fn refuse(&self, kind: Kind, verdict: Verdict) -> Verdict {
+        self.counts.refused(kind, 1);
+        verdict
+    }
+
     /// Everything but the pod's own history.
     fn judge(&self, state: &State, pod: &SourcePod, proxy: &Proxy, candidate: &Candidate<'_>, now: Instant) -> Verdict {
         let Some(target) = state.targets.get(candidate.name) else {
-            return verdict::STRANGER;
+            return self.refuse(Kind::UnknownTarget, verdict::STRANGER);
         };
         if !target.target.serves(&pod.namespace) {
-            return verdict::OTHER_NAMESPACE;
+            return self.refuse(Kind::OtherNamespace, verdict::OTHER_NAMESPACE);
         }
         if let Err(reason) = target.available(self.policy.stale_after, now) {
-            return reason.into();
+            return self.refuse(Kind::Unavailable, reason.into());
         }
         // A delegate that is there already has its place, or waits for one in the target's own queue.
         if target.live_attempt(&pod.uid, &pod.namespace) {
             return Verdict::Pass;
         }
-        target.fits(&proxy.wanted).err().map_or(Verdict::Pass, Verdict::from)
+        match target.fits(&proxy.wanted) {
+            Ok(()) => Verdict::Pass,
+            Err(misfit @ (Misfit::Short(_) | Misfit::TooLarge(_))) => self.refuse(Kind::NoRoom, misfit.into()),
+            Err(misfit) => self.refuse(Kind::Constraints, misfit.into()),
+        }
     }
 
     /// Where the pod failed lately it need not be tried again, unless it failed everywhere: then it starts over.
@@ -118,14 +130,21 @@ impl Index {
             if *verdict == Verdict::Pass
                 && let Some(reason) = reason(candidate)
             {
+                self.counts.refused(Kind::FailedLately, 1);
                 *verdict = Verdict::Failed(format!("didn't schedule there lately: {reason}").into());
             }
         }
     }
 }
 
-/// While a delegate may run in a target, or come to run there, its pod goes nowhere else.
-fn keep_to_holders(verdicts: &mut [Verdict], candidates: &[Candidate<'_>], holders: &[Holder<'_>], proxy: &Proxy) {
+/// While a delegate may run in a target, or come to run there, its pod goes nowhere else. Returns how many nodes that
+/// leaves out.
+fn keep_to_holders(
+    verdicts: &mut [Verdict],
+    candidates: &[Candidate<'_>],
+    holders: &[Holder<'_>],
+    proxy: &Proxy,
+) -> usize {
     let is_holder = |name: &str| holders.iter().any(|holder| holder.node == name);
     let held = verdicts
         .iter()
@@ -135,13 +154,16 @@ fn keep_to_holders(verdicts: &mut [Verdict], candidates: &[Candidate<'_>], holde
     let reason = match unreachable {
         _ if held => "the pod has a delegate in another target".to_owned(),
         Some(holder) => format!("the pod may still run in {}, which is unreachable", holder.node),
-        None => return,
+        None => return 0,
     };
+    let mut left_out = 0;
     for (verdict, candidate) in verdicts.iter_mut().zip(candidates) {
         if *verdict == Verdict::Pass && !is_holder(candidate.name) {
             *verdict = Verdict::Failed(reason.clone().into());
+            left_out += 1;
         }
     }
+    left_out
 }
 
 impl State {

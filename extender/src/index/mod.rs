@@ -3,6 +3,7 @@
 //! One lock guards it all. It is held for as long as a filter looks at its targets (well under 5 ms at 1,000 of them); watch
 //! events are parsed and packed before they take it.
 
+mod counts;
 mod events;
 mod filter;
 mod namespaces;
@@ -24,6 +25,7 @@ use multicluster_api::TargetRef;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, mpsc};
 
+pub use counts::{Counts, Kind};
 pub use filter::Candidate;
 pub use placing::{Found, News, Place, Refusal, Whereabouts};
 pub use verdict::Verdict;
@@ -56,6 +58,7 @@ pub struct Index {
     strangers: Mutex<AHashSet<String>>,
     namespaces: Namespaces,
     failures: Failures,
+    counts: Counts,
     policy: Policy,
     wakes: mpsc::UnboundedSender<String>,
 }
@@ -87,6 +90,7 @@ impl Index {
             strangers: Mutex::default(),
             namespaces: Namespaces::default(),
             failures: Failures::new(policy.failure_ttl),
+            counts: Counts::default(),
             policy,
             wakes,
         };
@@ -96,6 +100,11 @@ impl Index {
     /// Where pods failed lately.
     pub fn failures(&self) -> &Failures {
         &self.failures
+    }
+
+    /// What has been counted.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// How targets are judged.
@@ -126,6 +135,7 @@ impl Index {
     /// Try refused pods on this node again.
     fn wake(&self, node: &str, target: &TargetState) {
         if target.take_refused() {
+            self.counts.woken();
             // The receiver only goes at shutdown.
             let _ = self.wakes.send(node.to_owned());
         }

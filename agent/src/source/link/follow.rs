@@ -21,7 +21,11 @@ impl Link {
             None => Api::<ChaperonView>::all(client),
         };
         let ours = format!("{}={}", names::PARENT_CLUSTER_NAME, self.home.cluster_name);
-        let mut changes = std::pin::pin!(follow("podchaperons", api, Config::default().labels(&ours)));
+        let mut changes = std::pin::pin!(follow(
+            ("podchaperons", self.node.as_str()).into(),
+            api,
+            Config::default().labels(&ours)
+        ));
         // What an earlier connection has seen and this one does not see went in between.
         let mut unseen: Option<HashSet<String>> = Some(self.chaperons.parents().into_iter().collect());
         while let Some(change) = changes.next().await {
@@ -63,11 +67,17 @@ impl Link {
     pub(super) async fn watch_summary(&self, client: Client) {
         let fields = format!("metadata.name={}", names::CLUSTER_SUMMARY);
         let api = Api::<ClusterSummary>::all(client);
-        let mut changes = std::pin::pin!(follow("clustersummaries", api, Config::default().fields(&fields)));
+        let mut changes = std::pin::pin!(follow(
+            ("clustersummaries", self.node.as_str()).into(),
+            api,
+            Config::default().fields(&fields)
+        ));
         while let Some(change) = changes.next().await {
             if let Change::Put(summary) = change {
                 let (heartbeat, now) = (heartbeat(&summary), Instant::now());
-                self.judge.lock().heard(heartbeat, now);
+                if self.judge.lock().heard(heartbeat, now) {
+                    self.home.metrics.heard_of(&self.node);
+                }
                 if let Some(heartbeat) = heartbeat {
                     *self.received.lock() = Some((heartbeat, now));
                 }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::chaperons::Chaperons;
 use super::health::{Health, Judge};
 use super::keep_node::NodeKeeper;
+use super::left_overs::LeftOvers;
 use super::proxy_pods::ProxyPod;
 use super::release::Silence;
 use super::strays::Strays;
@@ -69,6 +70,7 @@ pub struct Link {
     settled: AtomicBool,
     /// Why the target cannot be used: it has become another cluster, and the old one cannot be left.
     moved: Mutex<Option<String>>,
+    left_overs: LeftOvers,
 }
 
 impl Link {
@@ -82,12 +84,12 @@ impl Link {
             keeper,
             target: RwLock::new(target),
             chaperons: Chaperons::default(),
-            queue: Queue::default(),
             judge: Mutex::new(Judge::new(home.limits, Instant::now())),
             cluster: Mutex::default(),
             was_ready: OnceLock::new(),
             received: Mutex::default(),
             began: Instant::now(),
+            queue: Queue::new(&home.metrics.queues.proxy_pods),
             summary: Mutex::default(),
             summary_changed: Notify::new(),
             answers: AtomicBool::new(true),
@@ -98,6 +100,7 @@ impl Link {
             client: Mutex::default(),
             settled: AtomicBool::new(false),
             moved: Mutex::default(),
+            left_overs: LeftOvers::default(),
             home,
         })
     }
@@ -115,6 +118,7 @@ impl Link {
         self.settled.store(false, Ordering::SeqCst);
         let unguarded = client.clone();
         let client = self.home.fence.guard(client);
+        self.home.metrics.listening_to(&self.node);
         let this = self.clone();
         let worker = client.clone();
         let work = move |uid: String| {
@@ -175,9 +179,7 @@ impl Link {
     }
 
     fn count_deleted(&self, chaperons: u64) {
-        let label = TargetLabel {
-            node: self.node.clone(),
-        };
+        let label = TargetLabel::new(&self.node);
         self.home
             .metrics
             .chaperons_deleted

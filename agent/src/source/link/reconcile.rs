@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::Link;
 use super::call::{CallError, call};
+use crate::metrics::TargetLabel;
 use crate::queue::Outcome;
 use crate::source::chaperons::RemoteChaperon;
 use crate::source::decide::{Action, Missing, View, decide};
@@ -66,7 +67,9 @@ impl Link {
                 None => self.confirm(client, &pod, missing).await,
             },
             (Action::ConfirmOrphan, _, Some(chaperon)) => self.confirm_orphan(client, &uid, &chaperon).await,
-            (Action::DeleteChaperon, _, Some(chaperon)) => self.delete_chaperon(client, &chaperon).await,
+            (Action::DeleteChaperon, pod, Some(chaperon)) => {
+                self.delete_left_over(client, pod.as_deref(), &chaperon).await
+            }
             _ => Ok(()),
         };
         match result {
@@ -121,7 +124,29 @@ impl Link {
         if pod.is_some_and(|pod| pod.metadata.uid.as_deref() == Some(uid)) {
             return Ok(());
         }
-        self.delete_chaperon(client, chaperon).await
+        self.delete_left_over(client, None, chaperon).await
+    }
+
+    /// Delete a chaperon, and count it if its pod is not here any more: it was deleted, or went elsewhere, while the
+    /// target was away.
+    async fn delete_left_over(
+        &self,
+        client: &Client,
+        pod: Option<&ProxyPod>,
+        chaperon: &RemoteChaperon,
+    ) -> Result<(), CallError> {
+        self.delete_chaperon(client, chaperon).await?;
+        if pod.is_none_or(|pod| !pod.node_name.is_empty() && pod.node_name != self.node) {
+            let label = TargetLabel::new(&self.node);
+            self.home.metrics.orphans_deleted.get_or_create(&label).inc();
+            let (events, target) = (self.home.events.clone(), reference(&self.target.read()));
+            self.left_overs.add(move |count| {
+                let note =
+                    format!("{count} delegate pods were deleted there, whose pods here were gone or ran elsewhere");
+                events.normal(target, "LeftOversDeleted", "Delete", note);
+            });
+        }
+        Ok(())
     }
 
     /// Delete a chaperon; the target's garbage collector takes the delegate with it, and the chaperon goes last.
@@ -182,6 +207,8 @@ impl Link {
             match pods.patch_status(&pod.name, &params, &patch).await {
                 Ok(written) => {
                     self.home.metrics.proxy_statuses.inc();
+                    let lag = chaperon.seen.map(|seen| seen.elapsed().as_secs_f64());
+                    lag.inspect(|lag| self.home.metrics.proxy_status_lag.observe(*lag));
                     self.home.pods.put(ProxyPod::from(written));
                 }
                 Err(error) => api_error::ignore_gone(Err::<(), _>(error))?,
