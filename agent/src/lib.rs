@@ -21,4 +21,5 @@ pub mod queue_metrics;
 pub mod run;
 pub mod source;
 pub mod target;
+pub mod troubles;
 pub mod uninstall;

@@ -162,7 +162,13 @@ impl Fleet {
         };
         let result = match self.homeless(&pod) {
             Homeless::No => return self.let_go(&pod).await,
-            Homeless::Delete => self.home.delete_pod(&pod).await,
+            Homeless::Delete => {
+                let note = format!("{} stands for no target any more, so this pod goes", pod.node_name);
+                self.home
+                    .events
+                    .warning(pod.reference(), "TargetRemoved", "Delete", note);
+                self.home.delete_pod(&pod).await
+            }
             Homeless::Release => self.home.remove_finalizer(&pod).await,
         };
         match result {

@@ -82,7 +82,7 @@ impl NodeKeeper {
         if let Some(node) = &node {
             self.update(node, wanted, health).await?;
         }
-        self.report(target, health, cluster_id).await
+        self.report(target, node.as_ref(), health, cluster_id).await
     }
 
     /// Tell the target's owner what of its summary is not shown.
@@ -143,7 +143,13 @@ impl NodeKeeper {
         }
     }
 
-    async fn report(&self, target: &AnyTarget, health: &Health, cluster_id: Option<&str>) -> Result<(), kube::Error> {
+    async fn report(
+        &self,
+        target: &AnyTarget,
+        node: Option<&Node>,
+        health: &Health,
+        cluster_id: Option<&str>,
+    ) -> Result<(), kube::Error> {
         let label = TargetLabel::new(&self.name);
         match health {
             Health::Unknown => {}
@@ -159,10 +165,25 @@ impl NodeKeeper {
         self.metrics.target_transitions.get_or_create(&label).inc();
         let reference = target_status::reference(target);
         match health {
-            Health::NotReady { reason, message } | Health::CutOff { reason, message } => {
+            Health::NotReady { reason, message } => {
+                if let Some(node) = node {
+                    let note = format!("{} {} is away: {message}", target.target.kind(), target.target);
+                    self.events.warning(node.object_ref(&()), reason, "Connect", note);
+                }
                 self.events.warning(reference, reason, "Connect", message.clone());
             }
-            _ => self.events.normal(reference, target_status::READY, "Connect", changed),
+            // The node does not say so: see `tell_cut_off`.
+            Health::CutOff { reason, message } => {
+                self.events.warning(reference, reason, "Connect", message.clone());
+            }
+            _ => {
+                if let Some(node) = node {
+                    let note = format!("{} {} can run pods", target.target.kind(), target.target);
+                    self.events
+                        .normal(node.object_ref(&()), target_status::READY, "Connect", note);
+                }
+                self.events.normal(reference, target_status::READY, "Connect", changed);
+            }
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ use crate::events::Events;
 use crate::follow::{Change, follow, key_of};
 use crate::metrics::Metrics;
 use crate::queue::{Outcome, Queue};
+use crate::troubles::Troubles;
 use crate::{api_error, merge};
 
 /// Delegates that are worked on at a time.
@@ -37,6 +38,7 @@ pub struct Delegates {
     queue: Queue<Key>,
     events: Events,
     metrics: Arc<Metrics>,
+    troubles: Troubles<Key>,
 }
 
 impl Delegates {
@@ -52,6 +54,7 @@ impl Delegates {
             queue: Queue::new(&metrics.queues.delegates),
             events,
             metrics,
+            troubles: Troubles::default(),
         })
     }
 
@@ -131,7 +134,10 @@ impl Delegates {
             )
         };
         let result = match action {
-            Action::Nothing => return Outcome::Done,
+            Action::Nothing => {
+                self.troubles.over(&key);
+                return Outcome::Done;
+            }
             Action::Wait(delay) => return Outcome::Again(delay),
             Action::Create => self.create(&key).await,
             Action::Delete { uid } => self.delete(&key, &uid, None).await,
@@ -139,9 +145,13 @@ impl Delegates {
             Action::Status(status) => self.write_status(&key, *status).await,
         };
         match result {
-            Ok(()) => Outcome::Done,
+            Ok(()) => {
+                self.troubles.over(&key);
+                Outcome::Done
+            }
             Err(error) => {
                 tracing::warn!(namespace = key.0, name = key.1, %error, "delegate");
+                self.tell_if_lasting(&key, &error);
                 Outcome::Retry
             }
         }
@@ -175,7 +185,7 @@ impl Delegates {
             Ok(_) => {
                 self.metrics.delegates_created.inc();
                 if reborn {
-                    self.told_reborn(&chaperon);
+                    self.tell_reborn(&chaperon);
                 }
                 Ok(())
             }
@@ -188,7 +198,24 @@ impl Delegates {
         }
     }
 
-    fn told_reborn(&self, chaperon: &PodChaperon) {
+    fn tell_if_lasting(&self, key: &Key, error: &kube::Error) {
+        let known = self
+            .index
+            .lock()
+            .chaperons
+            .get(key)
+            .map(|chaperon| chaperon.uid.clone());
+        if let Some(uid) = known
+            && self.troubles.failed(key.clone(), Instant::now())
+        {
+            let mut object = PodChaperon::new(&key.1, Default::default()).object_ref(&());
+            (object.namespace, object.uid) = (Some(key.0.clone()), Some(uid));
+            let note = format!("cannot be brought in step with its delegate pod; will go on trying: {error}");
+            self.events.warning(object, "SyncFailed", "Sync", note);
+        }
+    }
+
+    fn tell_reborn(&self, chaperon: &PodChaperon) {
         self.metrics.delegates_reborn.inc();
         let note = "the pod was deleted here and its source has not answered since; it was made again";
         self.events

@@ -7,7 +7,7 @@ mod identity;
 mod node;
 mod reconcile;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -31,6 +31,7 @@ use super::withdraw::withdraw;
 use crate::home::Home;
 use crate::metrics::TargetLabel;
 use crate::queue::Queue;
+use crate::troubles::Troubles;
 use crate::uninstall::cleaner::Reached;
 
 /// Pods of one target that are worked on at a time.
@@ -71,6 +72,9 @@ pub struct Link {
     /// Why the target cannot be used: it has become another cluster, and the old one cannot be left.
     moved: Mutex<Option<String>>,
     left_overs: LeftOvers,
+    troubles: Troubles<String>,
+    /// Pods that were told that they wait for this target, since it is away.
+    told_held: Mutex<HashSet<String>>,
 }
 
 impl Link {
@@ -101,6 +105,8 @@ impl Link {
             settled: AtomicBool::new(false),
             moved: Mutex::default(),
             left_overs: LeftOvers::default(),
+            troubles: Troubles::default(),
+            told_held: Mutex::default(),
             home,
         })
     }

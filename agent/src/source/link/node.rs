@@ -108,6 +108,7 @@ impl Link {
 
     fn set_answers(&self, answers: bool) {
         if self.answers.swap(answers, Ordering::SeqCst) != answers && answers {
+            self.told_held.lock().clear();
             self.add_all();
         }
     }

@@ -61,7 +61,10 @@ impl Link {
             (Action::DeletePod, Some(pod), _) => self.delete_pod(&pod).await,
             (Action::RemoveFinalizer, Some(pod), _) => self.home.remove_finalizer(&pod).await.map_err(Into::into),
             // A target that does not answer is left alone until it does; then all is looked at anew.
-            (action, _, _) if action != Action::Nothing && !self.may_ask() => Ok(()),
+            (action, pod, _) if action != Action::Nothing && !self.may_ask() => {
+                self.tell_held(pod.as_deref());
+                Ok(())
+            }
             (Action::Confirm(missing), Some(pod), _) => match self.wait_for_watch(&pod, missing) {
                 Some(left) => return Outcome::Again(left),
                 None => self.confirm(client, &pod, missing).await,
@@ -73,9 +76,13 @@ impl Link {
             _ => Ok(()),
         };
         match result {
-            Ok(()) => Outcome::Done,
+            Ok(()) => {
+                self.troubles.over(&uid);
+                Outcome::Done
+            }
             Err(error) => {
                 tracing::warn!(node = self.node, pod = uid, %error, "proxy pod");
+                self.tell_if_lasting(&uid, &error);
                 Outcome::Retry
             }
         }
@@ -84,6 +91,37 @@ impl Link {
     /// It answers, and it is the cluster that the chaperons are in.
     fn may_ask(&self) -> bool {
         self.answers.load(Ordering::SeqCst) && self.settled.load(Ordering::SeqCst)
+    }
+
+    /// A pod that is to go, but may still run where nobody answers.
+    fn tell_held(&self, pod: Option<&ProxyPod>) {
+        let Some(pod) = pod.filter(|pod| pod.deleting && pod.is_held()) else {
+            return;
+        };
+        // It was connected just now: soon it can be asked.
+        if self.answers.load(Ordering::SeqCst) {
+            return;
+        }
+        if self.told_held.lock().insert(pod.uid.clone()) {
+            let target = self.target.read().target.to_string();
+            let note = format!(
+                "it may still run in {target}, which is away, and stays until that is known; it goes by itself when \
+                 the target is back, or when its Target is deleted"
+            );
+            self.home
+                .events
+                .warning(pod.reference(), "WaitingForTarget", "Delete", note);
+        }
+    }
+
+    fn tell_if_lasting(&self, uid: &String, error: &CallError) {
+        if let Some(pod) = self.home.pods.get(uid)
+            && self.troubles.failed(uid.clone(), Instant::now())
+        {
+            let target = self.target.read().target.to_string();
+            let note = format!("cannot be brought in step with its delegate in {target}; will go on trying: {error}");
+            self.home.events.warning(pod.reference(), "SyncFailed", "Sync", note);
+        }
     }
 
     /// How long to wait for the watch before a pod's chaperon is asked for.
@@ -185,7 +223,8 @@ impl Link {
     }
 
     async fn delete_pod(&self, pod: &ProxyPod) -> Result<(), CallError> {
-        let note = format!("the delegate in {} is gone", self.target.read().target);
+        let target = self.target.read().target.to_string();
+        let note = format!("the delegate in {target} is gone, so this pod goes too; its controller makes a new one");
         self.home
             .events
             .warning(pod.reference(), "DelegateGone", "Delete", note);
