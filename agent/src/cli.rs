@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use multicluster_runtime::admin::AdminArgs;
 use multicluster_runtime::cluster::ClusterArgs;
 use multicluster_runtime::log::LogArgs;
+use multicluster_runtime::trace::TraceArgs;
 
 use crate::leader::args::LeaderArgs;
 use crate::source::health::Limits;
@@ -46,6 +47,9 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub trace: TraceArgs,
     #[command(subcommand)]
     #[allow(missing_docs)]
     pub command: Option<Command>,

@@ -40,6 +40,7 @@ const STALLED: Duration = Duration::from_secs(180);
 /// Run the agent until it is told to stop.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     args.log.init()?;
+    args.trace.init("multicluster-agent")?;
     let stop = shutdown::token()?;
     let client = args.cluster.client().await?;
     let metrics = Arc::new(Metrics::default());

@@ -31,6 +31,9 @@ pub const FENCE_AFTER: &str = "multicluster.admiralty.io/fence-after";
 pub const ATTEMPTED_IN: &str = "multicluster.admiralty.io/attempted-in";
 /// Pod annotation made by the webhook: the pod as submitted, as YAML.
 pub const SOURCE_POD_MANIFEST: &str = "multicluster.admiralty.io/sourcepod-manifest";
+/// Annotation of proxy pods and chaperons while traces are on: the trace that they are part of, in the form of W3C Trace
+/// Context's `traceparent`.
+pub const TRACEPARENT: &str = "multicluster.admiralty.io/traceparent";
 /// Pod label made by the webhook: marks proxy pods, so that they can be watched alone.
 pub const HAS_FINALIZER: &str = "multicluster.admiralty.io/has-finalizer";
 /// Finalizer of proxy pods: the delegate is known to be gone before the proxy pod goes.

@@ -8,6 +8,7 @@ use multicluster_certs::ServingArgs;
 use multicluster_runtime::admin::AdminArgs;
 use multicluster_runtime::cluster::ClusterArgs;
 use multicluster_runtime::log::LogArgs;
+use multicluster_runtime::trace::TraceArgs;
 
 use crate::bind::Limits;
 use crate::core::score::ScorePolicy;
@@ -61,6 +62,9 @@ pub struct Args {
     /// Logs.
     #[command(flatten)]
     pub log: LogArgs,
+    /// Traces.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 impl Args {

@@ -33,6 +33,7 @@ pub mod namespaces;
 pub mod run;
 #[cfg(any(feature = "synthetic", test))]
 pub mod synthetic;
+pub mod trace;
 pub mod wake;
 pub mod watch;
 pub mod wire;

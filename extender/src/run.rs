@@ -28,6 +28,7 @@ const CERTIFICATE: &str = "certificate";
 /// Serve until SIGTERM; binds in flight may finish.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     args.log.init()?;
+    args.trace.init("multicluster-extender")?;
     let readiness = Readiness::default();
     let delay = Duration::from_secs(args.shutdown_delay_seconds);
     let stop = shutdown::withdraw(shutdown::token()?, readiness.clone(), delay);

@@ -5,6 +5,7 @@
 //! * [`admin`]: `/metrics`, `/livez`, `/readyz`.
 //! * [`health`]: what the last two answer.
 //! * [`metrics`]: metrics that every binary has.
+//! * [`trace`]: spans for OpenTelemetry.
 //! * [`shutdown`]: SIGTERM and SIGINT as a token that work can wait for.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -15,3 +16,4 @@ pub mod health;
 pub mod log;
 pub mod metrics;
 pub mod shutdown;
+pub mod trace;

@@ -8,6 +8,7 @@ use multicluster_api::names;
 use multicluster_certs::ServingArgs;
 use multicluster_runtime::admin::AdminArgs;
 use multicluster_runtime::log::LogArgs;
+use multicluster_runtime::trace::TraceArgs;
 
 use crate::config::{DEFAULT_TOLERATION_SECONDS, ProxyConfig};
 
@@ -41,6 +42,9 @@ pub struct Args {
     /// Logs.
     #[command(flatten)]
     pub log: LogArgs,
+    /// Traces.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 impl Args {

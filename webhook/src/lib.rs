@@ -26,5 +26,6 @@ pub mod scheduling;
 pub mod server;
 #[cfg(test)]
 mod testing;
+pub mod trace;
 pub mod validate;
 pub mod verdict;

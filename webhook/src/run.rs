@@ -18,6 +18,7 @@ const CERTIFICATE: &str = "certificate";
 
 /// Serve until a signal says stop.
 pub async fn run(args: Args) -> anyhow::Result<()> {
+    args.trace.init("multicluster-webhook")?;
     let readiness = Readiness::default();
     let delay = Duration::from_secs(args.shutdown_delay_seconds);
     // With failurePolicy: Fail, a call that is not answered is a pod that is not created.

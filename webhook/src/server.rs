@@ -15,6 +15,7 @@ use crate::metrics::{Ending, Metrics};
 use crate::mutate::mutate;
 use crate::object::Object;
 use crate::review::{self, Kind};
+use crate::trace;
 use crate::validate;
 use crate::verdict::{Denial, Verdict};
 
@@ -153,7 +154,7 @@ pub fn router(config: ProxyConfig, metrics: Metrics) -> Router {
 async fn handle(hook: Hook, app: App, request: Request) -> Response {
     let begin = Instant::now();
     let (ending, response) = match read(request, hook.limit()).await {
-        Ok(body) => answer(hook, &app.config, &body),
+        Ok(body) => answer(hook, &app.config, &body, begin),
         Err((reason, refusal)) => (Ending::Refused { reason }, refusal),
     };
     app.metrics.observe(hook.path, ending, begin.elapsed());
@@ -193,7 +194,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Decode, decide, encode.
-fn answer(hook: Hook, config: &ProxyConfig, body: &[u8]) -> (Ending, Response) {
+fn answer(hook: Hook, config: &ProxyConfig, body: &[u8], begin: Instant) -> (Ending, Response) {
     let request = match review::decode(body) {
         Ok(request) => request,
         Err(message) => {
@@ -204,7 +205,7 @@ fn answer(hook: Hook, config: &ProxyConfig, body: &[u8]) -> (Ending, Response) {
             );
         }
     };
-    let verdict = hook.decide(&request, config);
+    let verdict = trace::begin(&request, hook.decide(&request, config), begin);
     let ending = match &verdict {
         Verdict::Allowed => Ending::Allowed,
         Verdict::Patched(_) => Ending::Patched,

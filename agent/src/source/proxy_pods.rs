@@ -39,6 +39,8 @@ pub struct ProxyPod {
     pub fence: Option<Fence>,
     /// Annotations that are not ours.
     pub annotations: BTreeMap<String, String>,
+    /// The trace that it is part of.
+    pub traceparent: Option<String>,
     /// Names of the containers, init containers and ephemeral containers.
     pub containers: Vec<String>,
     /// The status as last read or written.
@@ -113,6 +115,7 @@ impl From<PodView> for ProxyPod {
             fence,
             deleted: pod.metadata.deletion_timestamp.as_ref().map(|time| time.0),
             finalizers: pod.finalizers().to_vec(),
+            traceparent: pod.annotations().get(names::TRACEPARENT).cloned(),
             annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
             resource_version: pod.resource_version().unwrap_or_default(),
             node_name: pod.spec.node_name,

@@ -12,6 +12,7 @@ use kube::runtime::watcher::Config;
 use kube::{Api, Client, Resource, ResourceExt};
 use multicluster_api::raw::RawPod;
 use multicluster_api::{PodChaperon, PodChaperonStatus, fence, names};
+use multicluster_runtime::trace::Span;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -181,6 +182,9 @@ impl Delegates {
             return Ok(());
         }
         let pods = Api::<RawPod>::namespaced(self.client.clone(), &key.0);
+        let traceparent = chaperon.annotations().get(names::TRACEPARENT).map(String::as_str);
+        let mut span = Span::child("create delegate", traceparent, Instant::now());
+        span.set("k8s.pod.name", &*key.1);
         match pods.create(&PostParams::default(), &delegate_pod(&chaperon)).await {
             Ok(_) => {
                 self.metrics.delegates_created.inc();
@@ -192,6 +196,7 @@ impl Delegates {
             // Its event is on the way.
             Err(error) if api_error::is_already_exists(&error) => Ok(()),
             Err(error) => {
+                span.fail(&error);
                 self.refused(&chaperon, &error).await?;
                 Err(error)
             }
@@ -268,18 +273,19 @@ impl Delegates {
     }
 
     async fn write_status(&self, key: &Key, status: PodChaperonStatus) -> Result<(), kube::Error> {
-        let Some((uid, old)) = self
-            .index
-            .lock()
-            .chaperons
-            .get(key)
-            .map(|chaperon| (chaperon.uid.clone(), chaperon.status.clone()))
-        else {
+        let Some((uid, old, traceparent)) = self.index.lock().chaperons.get(key).map(|chaperon| {
+            let traceparent = chaperon.annotations.get(names::TRACEPARENT).cloned();
+            (chaperon.uid.clone(), chaperon.status.clone(), traceparent)
+        }) else {
             return Ok(());
         };
         let Some(patch) = merge::diff_of(&old, &status).map_err(kube::Error::SerdeError)? else {
             return Ok(());
         };
+        let mut span = Span::child("write chaperon status", traceparent.as_deref(), Instant::now());
+        span.set("k8s.pod.phase", status.pod.phase.clone().unwrap_or_default());
+        let node = status.delegate.as_ref().map(|delegate| delegate.node_name.clone());
+        span.set("k8s.node.name", node.unwrap_or_default());
         let patch = json!({ "metadata": { "uid": uid }, "status": patch });
         let chaperons = Api::<PodChaperon>::namespaced(self.client.clone(), &key.0);
         match chaperons
@@ -314,6 +320,7 @@ fn delegate_pod(chaperon: &PodChaperon) -> RawPod {
         names::SOURCE_USER,
         names::FENCE_AFTER,
         names::HEARD,
+        names::TRACEPARENT,
     ] {
         annotations.remove(of_the_chaperon);
     }

@@ -106,8 +106,15 @@ impl Binder {
     }
 
     async fn run(&self, request: &BindRequest) -> Outcome {
-        let deadline = Instant::now() + self.limits.bind;
+        let began = Instant::now();
         let pod = self.source.pod(request).await?;
+        let mut span = crate::trace::span("bind", &pod.metadata, began);
+        span.set("k8s.node.name", &*request.node);
+        let bound = self.bind_pod(request, &pod, began + self.limits.bind).await;
+        bound.inspect_err(|error| span.fail(error))
+    }
+
+    async fn bind_pod(&self, request: &BindRequest, pod: &RawPod, deadline: Instant) -> Outcome {
         match pod.node_name() {
             // The answer to the last try came too late, kubernetes/kubernetes#96579.
             Some(node) if node == request.node => return Ok(()),
@@ -118,7 +125,7 @@ impl Binder {
             (false, false) => self.bind_ordinary(request).await,
             (false, true) => Err(BindError::WrongNode(Index::not_elected())),
             (true, false) => Err(self.refused(request, crate::index::Refusal::Unknown)),
-            (true, true) => self.place(request, &pod, deadline).await,
+            (true, true) => self.place(request, pod, deadline).await,
         }
     }
 

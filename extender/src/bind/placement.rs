@@ -123,7 +123,9 @@ impl Placement<'_> {
             self.wait_gone(self.target(), &attempt).await?;
         }
         self.assume(false)?;
-        let created = self.create().await;
+        let mut span = crate::trace::span("create chaperon", &self.pod.metadata, Instant::now());
+        let created = self.create().await.inspect_err(|error| span.fail(error));
+        drop(span);
         if let Err(error) = &created {
             self.index().forget(self.target(), self.uid());
             self.remember_rejection(error);

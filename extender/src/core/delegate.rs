@@ -126,6 +126,9 @@ fn delegate_annotations(
     if let Some(fence) = annotations.get(names::FENCE_AFTER) {
         result.insert(names::FENCE_AFTER.into(), fence.clone());
     }
+    if let Some(trace) = annotations.get(names::TRACEPARENT) {
+        result.insert(names::TRACEPARENT.into(), trace.clone());
+    }
     result
 }
 

@@ -17,6 +17,7 @@ use crate::bind::{BindRequest, Binder};
 use crate::core::pod::SourcePod;
 use crate::index::{Candidate, Index, Verdict};
 use crate::metrics::{BindLabels, Metrics, RequestLabels, VerbLabels};
+use crate::trace::span;
 use crate::wire::{
     ExtenderArgs, ExtenderBindingArgs, ExtenderBindingResult, ExtenderFilterResult, ExtenderPreemptionArgs,
     ExtenderPreemptionResult, HostPriority, MetaPod, NodeHead, NodeList, Victims,
@@ -110,6 +111,7 @@ impl Extender {
         let args: ExtenderArgs<'_> = decode(body)?;
         let nodes = Nodes::of(&args)?;
         let candidates = nodes.candidates();
+        let mut span = span("filter", &args.pod.metadata, Instant::now());
         let verdicts = match SourcePod::read(&args.pod) {
             Ok(pod) => self.index.filter(&pod, &candidates, Instant::now()),
             Err(error) => vec![Verdict::Unresolvable(error.to_string().into()); candidates.len()],
@@ -124,6 +126,7 @@ impl Extender {
                 Verdict::Unresolvable(reason) => drop(result.failed_and_unresolvable_nodes.insert(name, reason)),
             }
         }
+        span.set("nodes.passed", passed.len().to_string());
         match &args.nodes {
             Some(list) if args.node_names.is_none() => {
                 let items = list.items.as_deref().unwrap_or_default();
@@ -142,6 +145,7 @@ impl Extender {
         let args: ExtenderArgs<'_> = decode(body)?;
         let nodes = Nodes::of(&args)?;
         let candidates = nodes.candidates();
+        let _span = span("prioritize", &args.pod.metadata, Instant::now());
         let scores = match SourcePod::read(&args.pod) {
             Ok(pod) => self.index.prioritize(&pod, &candidates),
             Err(_) => vec![0; candidates.len()],

@@ -63,6 +63,18 @@ impl Product {
         replicas: usize,
     ) -> Result<Self> {
         let programs = Programs::build(&[]).await?;
+        Self::start_programs(testbed, source, role, targets, programs, replicas).await
+    }
+
+    /// [`Product::start_replicated`] with programs that are built already.
+    pub async fn start_programs(
+        testbed: &Testbed,
+        source: ClusterOptions,
+        role: Role,
+        targets: Vec<ClusterOptions>,
+        programs: Programs,
+        replicas: usize,
+    ) -> Result<Self> {
         let seats = targets
             .into_iter()
             .map(|options| Seat::start(testbed, options, Role::Target, &programs, replicas));

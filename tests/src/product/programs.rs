@@ -21,6 +21,7 @@ pub enum Profile {
 #[derive(Clone, Debug)]
 pub struct Programs {
     dir: PathBuf,
+    env: Vec<(&'static str, String)>,
 }
 
 impl Programs {
@@ -42,7 +43,18 @@ impl Programs {
         cargo.env("CARGO_TARGET_DIR", dir.parent().context("no target folder")?);
         let status = cargo.status().await.context("running cargo")?;
         ensure!(status.success(), "cargo build failed: see above");
-        Ok(Self { dir })
+        Ok(Self { dir, env: vec![] })
+    }
+
+    /// Start them with these environment variables, too.
+    pub fn with_env(mut self, env: Vec<(&'static str, String)>) -> Self {
+        self.env = env;
+        self
+    }
+
+    /// What they are started with, besides what each of them needs.
+    pub fn env(&self) -> &[(&'static str, String)] {
+        &self.env
     }
 
     /// The path of a program.

@@ -187,6 +187,21 @@ impl Seat {
         admin_get(self.agent.all()[0].admin_port, "/metrics").await
     }
 
+    /// Metrics of all components, by their names.
+    pub async fn metrics(&self) -> Result<Vec<(&'static str, String)>> {
+        let mut all = vec![("agent", self.agent_metrics().await?)];
+        if let Some(front) = &self.front {
+            all.push(("webhook", admin_get(front.admin_ports.0, "/metrics").await?));
+            all.push(("extender", admin_get(front.admin_ports.1, "/metrics").await?));
+        }
+        Ok(all)
+    }
+
+    /// GET a path of the agent's admin port.
+    pub async fn agent_admin(&self, path: &str) -> Result<String> {
+        admin_get(self.agent.all()[0].admin_port, path).await
+    }
+
     /// Keep a process for as long as this cluster.
     pub fn keep(&self, process: Process) {
         self.extra.lock().push(process);
@@ -284,6 +299,7 @@ fn spawn(
     let env = common
         .into_iter()
         .chain(env)
+        .chain(programs.env().iter().cloned())
         .map(|(key, value)| (key.to_owned(), value));
     let log = cluster.log_dir().join(format!("{name}.log"));
     let name = format!("{name} of cluster {}", cluster.name());

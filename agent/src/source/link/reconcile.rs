@@ -9,6 +9,7 @@ use kube::{Api, Client};
 use multicluster_api::PodChaperon;
 use multicluster_api::chaperon::chaperon_name;
 use multicluster_api::view::{ChaperonView, PodView};
+use multicluster_runtime::trace::Span;
 use serde_json::json;
 
 use super::Link;
@@ -243,6 +244,9 @@ impl Link {
             && let Some(patch) = merge::diff_of(&pod.status, &wanted).map_err(kube::Error::SerdeError)?
         {
             let patch = Patch::Merge(json!({ "metadata": { "uid": pod.uid }, "status": patch }));
+            let mut span = Span::child("write proxy pod status", pod.traceparent.as_deref(), Instant::now());
+            span.set("k8s.pod.phase", wanted.phase.clone().unwrap_or_default());
+            span.set("k8s.node.name", self.node.clone());
             match pods.patch_status(&pod.name, &params, &patch).await {
                 Ok(written) => {
                     self.home.metrics.proxy_statuses.inc();

@@ -1,0 +1,70 @@
+//! What an operator sees: metrics, events, probes, alert rules, the dashboard. One source and one target, behind a link
+//! that is cut for a while.
+#![allow(clippy::unwrap_used)]
+// Not every helper of the other end-to-end tests is needed here.
+#![allow(dead_code)]
+
+mod documented;
+mod exposed;
+#[path = "../e2e/fixtures.rs"]
+mod fixtures;
+#[path = "../e2e/harness.rs"]
+mod harness;
+mod outage;
+mod rules;
+#[path = "../e2e/world.rs"]
+mod world;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use exposed::Exposed;
+use harness::{Test, test};
+use testbed::product::{Product, Role, Scope};
+use testbed::{ClusterOptions, Link, NodePool, Testbed};
+use tokio::sync::OnceCell;
+use world::World;
+
+fn main() {
+    let tests: Vec<Test> = [tests(), outage::tests()].into_iter().flatten().collect();
+    harness::main("observability", tests, start);
+}
+
+async fn start(testbed: Testbed) -> Result<World> {
+    let own = ClusterOptions::new("source", vec![NodePool::new("own", 1)]);
+    let eu = ClusterOptions::new("eu", vec![NodePool::new("eu", 2)]);
+    let product = Product::start(&testbed, own, Role::Both, vec![eu]).await?;
+    let link = Link::to(&product.target("eu")?.cluster, 1).await?;
+    product.connect_through(&link, "eu", Scope::Cluster).await?;
+    let links = [("eu".to_owned(), link)].into();
+    Ok(World { product, links })
+}
+
+/// What is shown while the target is away, after pods have come, run and been deleted: all there is.
+async fn exercised(world: &Arc<World>) -> Result<Exposed> {
+    static SEEN: OnceCell<Exposed> = OnceCell::const_new();
+    SEEN.get_or_try_init(|| outage::seen(world)).await.cloned()
+}
+
+/// What all components show.
+async fn exposed(world: &World) -> Result<Exposed> {
+    let mut exposed = Exposed::default();
+    for seat in world.product.seats() {
+        for (_, text) in seat.metrics().await? {
+            exposed.read(&text)?;
+        }
+    }
+    Ok(exposed)
+}
+
+fn tests() -> Vec<Test> {
+    vec![
+        test("metrics_are_documented", async |world| {
+            documented::check(&exercised(&world).await?)
+        }),
+        test("rules_and_dashboard_use_what_there_is", async |world| {
+            rules::check(&exercised(&world).await?)
+        }),
+        test("alerts_have_runbooks", async |_| rules::check_runbooks()),
+    ]
+}
