@@ -12,6 +12,7 @@ mod fixtures;
 mod harness;
 mod outage;
 mod rules;
+mod traces;
 #[path = "../e2e/world.rs"]
 mod world;
 
@@ -20,20 +21,24 @@ use std::sync::Arc;
 use anyhow::Result;
 use exposed::Exposed;
 use harness::{Test, test};
-use testbed::product::{Product, Role, Scope};
+use testbed::product::{Product, Programs, Role, Scope};
 use testbed::{ClusterOptions, Link, NodePool, Testbed};
 use tokio::sync::OnceCell;
 use world::World;
 
 fn main() {
-    let tests: Vec<Test> = [tests(), outage::tests()].into_iter().flatten().collect();
+    let tests: Vec<Test> = [traces::tests(), tests(), outage::tests()]
+        .into_iter()
+        .flatten()
+        .collect();
     harness::main("observability", tests, start);
 }
 
 async fn start(testbed: Testbed) -> Result<World> {
     let own = ClusterOptions::new("source", vec![NodePool::new("own", 1)]);
     let eu = ClusterOptions::new("eu", vec![NodePool::new("eu", 2)]);
-    let product = Product::start(&testbed, own, Role::Both, vec![eu]).await?;
+    let programs = Programs::build(&[]).await?.with_env(traces::collector().await?);
+    let product = Product::start_programs(&testbed, own, Role::Both, vec![eu], programs).await?;
     let link = Link::to(&product.target("eu")?.cluster, 1).await?;
     product.connect_through(&link, "eu", Scope::Cluster).await?;
     let links = [("eu".to_owned(), link)].into();
