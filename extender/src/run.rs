@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use multicluster_certs::{Limits, RELOAD_INTERVAL, ServingTls};
 use multicluster_runtime::admin::{self, Liveness, Readiness};
+use multicluster_runtime::health::Pulse;
 use multicluster_runtime::{cluster, shutdown};
 use multicluster_targets::{cluster_name, supervise};
 use prometheus_client::registry::Registry;
@@ -25,6 +26,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// Part of the readiness: the certificate can be shown.
 const CERTIFICATE: &str = "certificate";
 
+/// An index that could not be looked over for so long is locked for ever.
+const STUCK: Duration = Duration::from_secs(60);
+
 /// Serve until SIGTERM; binds in flight may finish.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     args.log.init()?;
@@ -38,13 +42,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(targets) = args.synthetic_targets {
         crate::synthetic::fill(&index, targets, args.synthetic_nodes);
         crate::synthetic::keep_fresh(index.clone());
-        return serve(&args, index, None, readiness, stop).await;
+        return serve(&args, index, None, (readiness, Liveness::default()), stop).await;
     }
+    let liveness = Liveness::default();
     // Binds in flight wait for what the watches say: at shutdown, the watches go last.
     let watching = CancellationToken::new();
     let _end = watching.clone().drop_guard();
-    let binder = connect(&args, index.clone(), wakes, readiness.clone(), watching).await?;
-    serve(&args, index, Some(binder), readiness, stop).await
+    let binder = connect(&args, index.clone(), wakes, (readiness.clone(), &liveness), watching).await?;
+    serve(&args, index, Some(binder), (readiness, liveness), stop).await
 }
 
 /// Start everything that talks to clusters.
@@ -52,7 +57,7 @@ async fn connect(
     args: &Args,
     index: Arc<Index>,
     wakes: Wakes,
-    readiness: Readiness,
+    (readiness, liveness): (Readiness, &Liveness),
     stop: CancellationToken,
 ) -> anyhow::Result<Binder> {
     let client = args.cluster.client().await?;
@@ -69,7 +74,7 @@ async fn connect(
     let watches = Arc::new(Watches::new(index.clone(), &cluster, readiness));
     tokio::spawn(supervise(client.clone(), watches, stop.clone()));
     tokio::spawn(wake::run(client.clone(), wakes, stop.clone()));
-    tokio::spawn(tick(index.clone(), stop));
+    tokio::spawn(tick(index.clone(), liveness.pulse("index", STUCK), stop));
     Ok(Binder::new(client, index, &cluster, args.limits()))
 }
 
@@ -77,7 +82,7 @@ async fn serve(
     args: &Args,
     index: Arc<Index>,
     binder: Option<Binder>,
-    readiness: Readiness,
+    (readiness, liveness): (Readiness, Liveness),
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let tls = ServingTls::start(&args.tls, RELOAD_INTERVAL, stop.clone())?;
@@ -89,7 +94,7 @@ async fn serve(
     metrics.register(&mut registry, Some(tls.metrics()), index.clone(), flights.clone());
     let valid = tls.clone();
     readiness.add(CERTIFICATE, move || valid.check_expiry());
-    admin::serve(&args.admin, registry, readiness, Liveness::default(), stop.clone()).await?;
+    admin::serve(&args.admin, registry, readiness, liveness, stop.clone()).await?;
     let listener = TcpListener::bind(args.listen_addr)
         .await
         .with_context(|| format!("--listen-addr {}", args.listen_addr))?;
@@ -116,9 +121,10 @@ async fn serve(
     Ok(())
 }
 
-async fn tick(index: Arc<Index>, stop: CancellationToken) {
+async fn tick(index: Arc<Index>, pulse: Pulse, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(TICK);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         index.tick(Instant::now());
+        pulse.beat();
     }
 }

@@ -144,7 +144,7 @@ impl Watches {
         Box::pin(
             try_watch((kind, node.as_str()).into(), api, config).filter_map(move |event| {
                 let event = event.inspect_err(|error| {
-                    tracing::warn!(target_cluster = %target, %error, "watch");
+                    tracing::warn!(node = %target.virtual_node(), %error, "watch");
                     index.trouble(&target, trouble(error));
                 });
                 async move { event.ok() }
@@ -160,7 +160,7 @@ impl Runner for Watches {
 
     async fn run(&self, target: AnyTarget, client: Client, stop: CancellationToken) {
         let target = &target.target;
-        tracing::info!(target_cluster = %target, "connected");
+        tracing::info!(node = %target.virtual_node(), "connected");
         self.index.connected(target, Some(client.clone()));
         let watches = async {
             tokio::join!(
@@ -173,17 +173,17 @@ impl Runner for Watches {
         tokio::select! {
             () = stop.cancelled() => {}
             _ = watches => {}
-            () = self.silence(target) => tracing::warn!(target_cluster = %target, "silent; connecting anew"),
+            () = self.silence(target) => tracing::warn!(node = %target.virtual_node(), "silent; connecting anew"),
         }
     }
 
     async fn failed(&self, target: AnyTarget, error: ConnectError) {
-        tracing::warn!(target_cluster = %target.target, %error, "cannot connect");
+        tracing::warn!(node = %target.target.virtual_node(), %error, "cannot connect");
         self.index.failed(&target.target, error.to_string());
     }
 
     async fn removed(&self, target: AnyTarget, _: Option<Client>) {
-        tracing::info!(target_cluster = %target.target, "removed");
+        tracing::info!(node = %target.target.virtual_node(), "removed");
         self.index.removed(&target.target);
         watches::forget(target.target.virtual_node().as_str());
     }

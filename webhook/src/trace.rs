@@ -38,3 +38,60 @@ pub fn begin(request: &Request<'_>, verdict: Verdict, began: Instant) -> Verdict
     }
     Verdict::Patched(patch)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use multicluster_runtime::trace::TraceArgs;
+    use serde_json::value::to_raw_value;
+
+    use super::*;
+    use crate::config::ProxyConfig;
+    use crate::mutate::mutate;
+    use crate::review::Kind;
+    use crate::testing::Pod;
+
+    /// The pod after admission, as the patch makes it.
+    fn admit(pod: &Pod) -> serde_json::Value {
+        let object = to_raw_value(&pod.0).unwrap();
+        let request = Request {
+            uid: Cow::Borrowed("u"),
+            kind: Kind::new("", "v1", "Pod"),
+            sub_resource: Cow::Borrowed(""),
+            namespace: Cow::Borrowed("shop"),
+            operation: Cow::Borrowed("CREATE"),
+            object: Some(&object),
+            old_object: None,
+        };
+        let verdict = mutate(&Object::parse(&object).unwrap(), "shop", &ProxyConfig::default());
+        let mut admitted = pod.0.clone();
+        if let Verdict::Patched(patch) = begin(&request, verdict, Instant::now()) {
+            json_patch::patch(&mut admitted, &patch.0).unwrap();
+        }
+        admitted
+    }
+
+    fn traceparent(pod: &serde_json::Value) -> Option<&str> {
+        pod["metadata"]["annotations"][names::TRACEPARENT].as_str()
+    }
+
+    #[tokio::test]
+    async fn pods_are_traced_when_traces_are_on_and_once() {
+        assert_eq!(traceparent(&admit(&Pod::elected())), None);
+        let args = TraceArgs {
+            otlp_endpoint: Some("http://127.0.0.1:1".into()),
+            trace_ratio: 1.0,
+        };
+        args.init("test").unwrap();
+        assert_eq!(traceparent(&admit(&Pod::plain())), None);
+        let first = admit(&Pod::elected());
+        assert!(traceparent(&first).is_some());
+        assert_eq!(admit(&Pod(first.clone())), first);
+        let own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let joined = admit(&Pod::elected().annotation(names::TRACEPARENT, own));
+        let trace = |text: &str| text.split('-').nth(1).map(str::to_owned);
+        assert_eq!(traceparent(&joined).and_then(trace), trace(own));
+        assert_ne!(traceparent(&joined), Some(own));
+    }
+}

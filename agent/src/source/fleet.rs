@@ -258,7 +258,7 @@ impl Runner for Fleet {
     }
 
     async fn failed(&self, target: AnyTarget, error: ConnectError) {
-        tracing::warn!(target = %target.target, %error, "target");
+        tracing::warn!(node = %target.target.virtual_node(), %error, "target");
         self.link(&target)
             .failed(target, error.reason(), error.to_string())
             .await;

@@ -297,7 +297,10 @@ impl Delegates {
                 self.index.lock().put_chaperon(key.clone(), Chaperon::from(written));
                 Ok(())
             }
-            Err(error) => api_error::ignore_gone::<()>(Err(error)),
+            Err(error) => {
+                span.fail(&error);
+                api_error::ignore_gone::<()>(Err(error))
+            }
         }
     }
 }

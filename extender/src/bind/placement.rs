@@ -282,7 +282,7 @@ impl Placement<'_> {
             .attempt_in(self.target(), self.uid(), &self.request.namespace)
             && let Err(error) = self.chaperons().delete(&attempt.name, &attempt.uid).await
         {
-            tracing::warn!(target_cluster = %self.target(), chaperon = %attempt.name, %error, "cannot delete chaperon");
+            tracing::warn!(node = %self.target().virtual_node(), chaperon = %attempt.name, %error, "cannot delete chaperon");
         }
         self.index().forget(self.target(), self.uid());
     }

@@ -93,7 +93,7 @@ mod tests {
         }
         assert_eq!(WATCHES.errors.get_or_create(&there).get(), 1);
         forget("w-eu");
-        assert!(!WATCHES.lists.get(&there).is_some() && !WATCHES.errors.get(&there).is_some());
+        assert!(WATCHES.lists.get(&there).is_none() && WATCHES.errors.get(&there).is_none());
         assert!(WATCHES.lists.get(&here).is_some());
     }
 }

@@ -38,7 +38,7 @@ async fn start(testbed: Testbed) -> Result<World> {
     let own = ClusterOptions::new("source", vec![NodePool::new("own", 1)]);
     let eu = ClusterOptions::new("eu", vec![NodePool::new("eu", 2)]);
     let programs = Programs::build(&[]).await?.with_env(traces::collector().await?);
-    let product = Product::start_programs(&testbed, own, Role::Both, vec![eu], programs).await?;
+    let product = Product::start_programs(&testbed, own, Role::Both, vec![eu], programs, 1).await?;
     let link = Link::to(&product.target("eu")?.cluster, 1).await?;
     product.connect_through(&link, "eu", Scope::Cluster).await?;
     let links = [("eu".to_owned(), link)].into();

@@ -115,9 +115,9 @@ impl Link {
         }
     }
 
-    fn tell_if_lasting(&self, uid: &String, error: &CallError) {
+    fn tell_if_lasting(&self, uid: &str, error: &CallError) {
         if let Some(pod) = self.home.pods.get(uid)
-            && self.troubles.failed(uid.clone(), Instant::now())
+            && self.troubles.failed(uid.to_owned(), Instant::now())
         {
             let target = self.target.read().target.to_string();
             let note = format!("cannot be brought in step with its delegate in {target}; will go on trying: {error}");
@@ -254,7 +254,10 @@ impl Link {
                     lag.inspect(|lag| self.home.metrics.proxy_status_lag.observe(*lag));
                     self.home.pods.put(ProxyPod::from(written));
                 }
-                Err(error) => api_error::ignore_gone(Err::<(), _>(error))?,
+                Err(error) => {
+                    span.fail(&error);
+                    api_error::ignore_gone(Err::<(), _>(error))?;
+                }
             }
         }
         let changed = returning_annotations(pod, delegate);
