@@ -157,6 +157,10 @@ async fn a_statefulsets_pod_that_may_have_a_chaperon_goes_nowhere_else() {
             world
                 .index
                 .summary(&us(), Some(&index_tests::summary(2, true)), Instant::now());
+            // It answers again, and shows no chaperon: the call may still be on its way.
+            let elsewhere = world.binder.bind(to(&eu())).await;
+            assert!(matches!(elsewhere, Err(BindError::Held(_))), "{elsewhere:?}");
+            assert!(world.eu_api.writes().is_empty());
             world.bind(us(), &world.us_api, scheduled()).await.unwrap();
         }
     }
