@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures::FutureExt;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,6 +25,8 @@ use crate::requests::Requests;
 
 /// How long to wait before the next accept when the process is out of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long handshakes that are under way at shutdown may take: their request is answered, or sent elsewhere.
+const LAST_HANDSHAKES: Duration = Duration::from_secs(1);
 /// Requests of one HTTP/2 connection at a time. A client with more opens another connection.
 const STREAMS: u32 = 250;
 /// How often a silent HTTP/2 client is asked whether it is still there, and how long it may take to say so.
@@ -116,7 +119,7 @@ async fn run(
         limits: Arc::new(limits),
         shutdown: shutdown.clone(),
     };
-    while let Some(stream) = shutdown.run_until_cancelled(accept(&listener)).await {
+    while let Some(stream) = next(&listener, &shutdown).await {
         let Some(seat) = crowd.join() else {
             tracing::warn!(connections = crowd.most(), "busy: a new connection was closed");
             continue;
@@ -139,6 +142,15 @@ async fn run(
     }
     over.cancel();
     connections.wait().await;
+}
+
+/// The next client; from `shutdown` on only those that have connected by then. To them it is an error when nobody answers,
+/// and the last ones often come just when a replica stops.
+async fn next(listener: &TcpListener, shutdown: &CancellationToken) -> Option<TcpStream> {
+    match shutdown.run_until_cancelled(accept(listener)).await {
+        None => accept(listener).now_or_never(),
+        stream => stream,
+    }
 }
 
 /// The next client.
@@ -169,7 +181,12 @@ impl Server {
             Some(tls) => {
                 let handshake = TlsAcceptor::from(tls.current()).accept(stream);
                 let handshake = tokio::time::timeout(self.limits.handshake, handshake);
-                match self.shutdown.run_until_cancelled(handshake).await {
+                let shutdown = async {
+                    self.shutdown.cancelled().await;
+                    tokio::time::sleep(LAST_HANDSHAKES).await;
+                };
+                let handshake = tokio::select! { ended = handshake => Some(ended), () = shutdown => None };
+                match handshake {
                     Some(Ok(Ok(stream))) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
                         self.http2(stream, member).await
                     }

@@ -71,7 +71,10 @@ impl TestServer {
 }
 
 pub(crate) async fn connect(addr: SocketAddr, config: Arc<ClientConfig>) -> std::io::Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(addr).await?;
+    shake_hands(TcpStream::connect(addr).await?, config).await
+}
+
+pub(crate) async fn shake_hands(stream: TcpStream, config: Arc<ClientConfig>) -> std::io::Result<TlsStream<TcpStream>> {
     TlsConnector::from(config)
         .connect("localhost".try_into().unwrap(), stream)
         .await

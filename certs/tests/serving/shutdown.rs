@@ -9,8 +9,9 @@ use hyper::body::Body as _;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use multicluster_certs::Limits;
+use tokio::net::TcpStream;
 
-use crate::server::{TestServer, connect, get_over, keep_alive_get};
+use crate::server::{TestServer, connect, get_over, keep_alive_get, shake_hands};
 
 #[tokio::test]
 async fn requests_in_flight_are_answered_and_idle_connections_closed() {
@@ -69,6 +70,30 @@ async fn an_http2_client_is_sent_elsewhere_while_its_request_is_finished() {
     );
     server.task.await.unwrap();
     connection.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_connects_just_as_the_server_stops_is_answered() {
+    let server = TestServer::start(Limits::default()).await;
+    let mut config = Arc::unwrap_or_clone(server.ca.client_config(None).unwrap());
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    // One that is accepted already, and one that the kernel alone knows.
+    let early = TcpStream::connect(server.addr).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let late = TcpStream::connect(server.addr).await.unwrap();
+    server.shutdown.cancel();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    for stream in [early, late] {
+        let stream = shake_hands(stream, Arc::new(config.clone())).await.unwrap();
+        let (mut client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+        let connection = tokio::spawn(connection);
+        let request = Request::get("https://localhost/").body(Body::empty()).unwrap();
+        assert_eq!(client.send_request(request).await.unwrap().status(), 200);
+        connection.await.unwrap().unwrap();
+    }
+    server.task.await.unwrap();
 }
 
 #[tokio::test]
