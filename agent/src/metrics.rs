@@ -300,4 +300,17 @@ mod tests {
         metrics.forget("eu");
         assert!(!shown(&metrics).contains("\"eu\""), "{}", shown(&metrics));
     }
+
+    #[test]
+    fn a_standby_shows_nothing_of_the_targets_that_it_had() {
+        let metrics = Metrics::default();
+        metrics.listening_to("eu");
+        // Never connected in this term.
+        metrics.condition("us", false, "APIServerTimeout");
+        metrics.mass_failure.set(1);
+        metrics.end_term();
+        let text = shown(&metrics);
+        assert!(!text.contains("node="), "{text}");
+        assert!(text.contains("multicluster_agent_mass_failure 0\n"), "{text}");
+    }
 }
