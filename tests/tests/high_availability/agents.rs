@@ -5,13 +5,26 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use kube::ResourceExt;
-use testbed::product::{Replica, Seat};
+use testbed::eventually;
+use testbed::product::{Replica, Seat, admin_get};
 
 use super::fixtures::{Template, namespace};
 use super::harness::{Test, alone};
 use super::leader::{all_up, leader, successor};
 use super::observer::{Lateness, Steady, readiness};
-use super::world::World;
+use super::world::{SOON, World};
+
+/// What is known of targets, only the one that leads shows: two opinions would be no opinion.
+async fn shows_no_target(standby: &Replica) -> Result<()> {
+    let of_target = |line: &&str| line.starts_with("multicluster_") && line.contains("node=\"admiralty-");
+    eventually("a standby to forget the targets", SOON, async || {
+        let metrics = admin_get(standby.admin_port, "/metrics").await?;
+        let left = metrics.lines().find(of_target);
+        ensure!(left.is_none(), "{left:?}");
+        Ok(Some(()))
+    })
+    .await
+}
 
 /// A pod whose delegate is in `us`, in a namespace of its own.
 async fn pod_in_us(world: &Arc<World>, name: &'static str) -> Result<(Lateness, Steady)> {
@@ -106,10 +119,11 @@ pub fn tests() -> Vec<Test> {
             for (seat, agent) in &former {
                 let now = leader(seat).await?;
                 ensure!(now.admin_port != agent.admin_port, "the former leader leads again");
+                shows_no_target(agent).await?;
             }
             steady.check().await?;
             let check = async || world.check_delegates(other).await.map(Some);
-            testbed::eventually("one delegate each", super::world::SOON, check).await?;
+            eventually("one delegate each", SOON, check).await?;
             readiness(&world).await.map(drop)
         }),
     ]
