@@ -84,7 +84,8 @@ fuzz: ## Fuzz what comes from outside, FUZZ_SECONDS=300 each target, if nightly 
 
 .PHONY: e2e
 e2e: build programs ## Run the tests on real control planes
-	$(CARGO) test --package multicluster-tests
+	@# One program that fails does not hide what the others say.
+	$(CARGO) test --package multicluster-tests --no-fail-fast
 
 .PHONY: bench
 bench: programs ## Measure pods per second and API writes, with optimised programs

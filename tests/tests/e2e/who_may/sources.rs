@@ -151,7 +151,7 @@ async fn calls(client: &Client, ns: &str, other: &str) -> Result<()> {
     }
     for path in [
         format!("{}/any/status", chaperons(ns)),
-        format!("{}/any", chaperons(ns)),
+        format!("{}/any", chaperons(other)),
         api("clustersummaries/singleton".into()),
         "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/podchaperons.multicluster.admiralty.io"
             .into(),
