@@ -9,6 +9,7 @@ use multicluster_agent::source::chaperons::Chaperons;
 use multicluster_agent::source::proxy_pods::ProxyPod;
 use multicluster_agent::source::status::{proxy_status, returning_annotations, shows};
 use multicluster_agent::target::decide::{Action, decide};
+use multicluster_agent::target::fence::Fence;
 use multicluster_agent::target::index::{Chaperon, Delegate};
 use multicluster_api::syntax::{is_annotation_key, is_in_domain};
 use multicluster_api::view::{ChaperonView, PodView};
@@ -24,7 +25,7 @@ fn of_target(object: &PodChaperon, delegate: Option<Delegate>) {
         ..delegate
     });
     let now = Timestamp::UNIX_EPOCH;
-    if let Action::Status(status) = decide(Some(&chaperon), delegate.as_ref(), now) {
+    if let Action::Status(status) = decide(Some(&chaperon), delegate.as_ref(), Fence::None, now) {
         assert!(
             status
                 .delegate
@@ -36,7 +37,7 @@ fn of_target(object: &PodChaperon, delegate: Option<Delegate>) {
         chaperon.status = *status;
         // A status that is written is not written again.
         assert!(!matches!(
-            decide(Some(&chaperon), delegate.as_ref(), now),
+            decide(Some(&chaperon), delegate.as_ref(), Fence::None, now),
             Action::Status(_)
         ));
     }
