@@ -17,6 +17,9 @@ use super::world::{SOON, World, describe, is_running, node_of, phase};
 
 /// How long the source is away.
 const AWAY: Duration = Duration::from_secs(20);
+/// How long the source may take to catch up. Not for what is ours: the stock controllers' watches pause up to a minute
+/// between attempts when their API server was away (client-go's reflector), and only then they make new pods.
+const CATCH_UP: Duration = Duration::from_secs(150);
 
 /// The programs of ours in the source, and the second scheduler.
 fn ours(world: &World) -> Result<[&Process; 4]> {
@@ -134,7 +137,7 @@ async fn story(world: &World, ns: &'static str, everything: bool) -> Result<()> 
     let (lost, others) = away?;
 
     let kept: BTreeSet<_> = before.iter().filter(|uid| **uid != lost).cloned().collect();
-    eventually("the source to catch up", SOON, async || {
+    eventually("the source to catch up", CATCH_UP, async || {
         let (web, ended) = (world.pods_of(ns, "web").await?, world.pods_of(ns, "once").await?);
         let caught_up = web.len() == 6
             && web.iter().all(is_running)
