@@ -35,7 +35,8 @@ fn is_leftover(object: &str) -> bool {
     let is_virtual_node = kind == Some("Node") && name.is_some_and(|name| name.starts_with("/admiralty-"));
     is_virtual_node
         || matches!(kind, Some("Pod" | "PodChaperon" | "Deployment" | "ReplicaSet") if !is_product(name))
-        || finalizers.is_some_and(|finalizers| finalizers.contains(names::PREFIX))
+        // The product stays installed, and with it what keeps its rights until it has cleaned up after itself.
+        || finalizers.is_some_and(|finalizers| finalizers.replace(names::UNINSTALL, "").contains(names::PREFIX))
 }
 
 /// The product's own Deployments are installed, without pods.
@@ -56,6 +57,7 @@ mod tests {
             ("Node\t/oregon-0\t", false),
             ("Deployment\tmulticluster-scheduler/multicluster-agent\t", false),
             ("Secret\tdefault/a\t[\"multicluster.admiralty.io/x\"]", true),
+            ("ClusterRole\t/a\t[\"multicluster.admiralty.io/uninstall\"]", false),
             ("Namespace\t/default\t[\"kubernetes\"]", false),
         ] {
             assert_eq!(is_leftover(object), leftover, "{object}");
