@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
@@ -82,11 +82,13 @@ struct Failover<'a> {
 }
 
 impl Failover<'_> {
-    async fn run(&self) -> Result<Times> {
+    async fn run(mut self) -> Result<Times> {
         self.deploy("web", REPLICAS).await?;
         self.until_running("web", REPLICAS, false).await?;
-        let here = self.pods("web").await?.iter().filter(|pod| self.is_lost(pod)).count();
-        ensure!(here > 0, "no pod is in {}", self.lost);
+        if !self.pods("web").await?.iter().any(|pod| self.is_lost(pod)) {
+            // So few and small pods may all be in one target.
+            self.lost = TARGETS[usize::from(self.lost == TARGETS[0])];
+        }
         let server = self
             .product
             .target(self.lost)?
