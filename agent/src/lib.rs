@@ -9,9 +9,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api_error;
+pub mod changes;
 pub mod cli;
 pub mod events;
-pub mod follow;
 pub mod home;
 pub mod leader;
 pub mod merge;

@@ -13,7 +13,7 @@ use multicluster_api::view::ChaperonView;
 use multicluster_api::{PodChaperonStatus, fence, names};
 use parking_lot::RwLock;
 
-use crate::follow::Key;
+use crate::changes::Key;
 
 /// What is kept of a chaperon.
 #[derive(Clone, Debug, Default, PartialEq)]

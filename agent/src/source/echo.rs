@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use multicluster_api::fence;
 
-use crate::follow::Key;
+use crate::changes::Key;
 
 /// When each namespace had its last echo.
 #[derive(Debug, Default)]

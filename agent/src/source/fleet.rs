@@ -22,7 +22,7 @@ use super::keep_node::NodeKeeper;
 use super::link::Link;
 use super::proxy_pods::ProxyPod;
 use super::release::{Release, release};
-use crate::follow::{Change, follow};
+use crate::changes::{Change, changes};
 use crate::home::Home;
 use crate::queue::Outcome;
 use crate::uninstall::cleaner::Reached;
@@ -79,7 +79,7 @@ impl Fleet {
     async fn watch_pods(&self) {
         let proxy_pods = Config::default().labels(&format!("{}=true", names::HAS_FINALIZER));
         let api = Api::<PodView>::all(self.home.client.clone());
-        let mut changes = std::pin::pin!(follow("pods".into(), api, proxy_pods));
+        let mut changes = std::pin::pin!(changes("pods".into(), api, proxy_pods));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(pod) => {
@@ -105,7 +105,7 @@ impl Fleet {
     async fn watch_nodes(&self) {
         let ours = Config::default().labels(&format!("{}={}", names::PROVIDER, names::PROVIDER_VALUE));
         let api = Api::<Node>::all(self.home.client.clone());
-        let mut changes = std::pin::pin!(follow("nodes".into(), api, ours));
+        let mut changes = std::pin::pin!(changes("nodes".into(), api, ours));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(node) if self.home.out_of_service.put(&node) => {

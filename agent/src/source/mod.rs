@@ -20,12 +20,16 @@
 //! * [`strays`]: pods on virtual nodes that are no proxy pods.
 //! * [`mod@withdraw`]: takes back what this cluster has in a target.
 //! * [`left_overs`]: one event for many of them.
+//! * [`following`]: ConfigMaps, Secrets, Services, Ingresses and HTTPRoutes follow the delegates.
+//! * [`exposure`]: how applications are reached from outside.
 //! * [`link`]: the work for one target. [`fleet`]: for all of them.
 
 pub mod chaperons;
 pub mod decide;
 pub mod echo;
+pub mod exposure;
 pub mod fleet;
+pub mod following;
 pub mod health;
 pub mod held;
 pub mod keep_node;

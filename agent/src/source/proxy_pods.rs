@@ -12,7 +12,7 @@ use multicluster_api::view::{ContainerView, PodView};
 use multicluster_api::{fence, names};
 use parking_lot::RwLock;
 
-use crate::follow::Key;
+use crate::changes::Key;
 
 /// What is kept of a proxy pod.
 #[derive(Clone, Debug, Default, PartialEq)]

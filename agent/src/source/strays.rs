@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::api_error;
-use crate::follow::{Change, Key, follow, key_of};
+use crate::changes::{Change, Key, changes, key_of};
 use crate::home::Home;
 use crate::queue::{Outcome, Queue};
 
@@ -140,7 +140,7 @@ impl Strays {
             .fields(&format!("spec.nodeName={node}"))
             .labels(&format!("!{}", names::HAS_FINALIZER));
         let api = Api::<PodView>::all(home.client.clone());
-        let mut changes = std::pin::pin!(follow(("pods", node).into(), api, here));
+        let mut changes = std::pin::pin!(changes(("pods", node).into(), api, here));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(pod) => {

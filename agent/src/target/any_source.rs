@@ -9,7 +9,7 @@ use multicluster_api::virtual_node::short_hash;
 use multicluster_api::{ClusterSource, Source};
 
 use super::grants::BINDING_PREFIX;
-use crate::follow::Key;
+use crate::changes::Key;
 
 /// A Source or ClusterSource, parsed.
 #[derive(Clone, Debug, PartialEq)]

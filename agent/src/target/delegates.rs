@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use super::decide::{Action, decide};
 use super::fence::{Heartbeats, Silences};
 use super::index::{Chaperon, Delegate, Index, Key};
+use crate::changes::{Change, changes, key_of};
 use crate::events::Events;
-use crate::follow::{Change, follow, key_of};
 use crate::metrics::Metrics;
 use crate::queue::{Outcome, Queue};
 use crate::troubles::Troubles;
@@ -74,7 +74,7 @@ impl Delegates {
 
     async fn watch_chaperons(self: Arc<Self>) {
         let api = Api::<PodChaperon>::all(self.client.clone());
-        let mut changes = std::pin::pin!(follow("podchaperons".into(), api, Config::default()));
+        let mut changes = std::pin::pin!(changes("podchaperons".into(), api, Config::default()));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(object) => {

@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::any_source::{AnySource, Identity};
 use crate::api_error;
+use crate::changes::{Change, Key, changes};
 use crate::events::Events;
-use crate::follow::{Change, Key, follow};
 
 /// ClusterRole: what a source does in a namespace.
 pub const SOURCE_ROLE: &str = "multicluster-source";
@@ -53,13 +53,13 @@ struct Grants {
 
 impl Grants {
     async fn follow(&self) {
-        let sources = follow(
+        let sources = changes(
             "sources".into(),
             Api::<Source>::all(self.client.clone()),
             Config::default(),
         )
         .map(any);
-        let cluster = follow(
+        let cluster = changes(
             "clustersources".into(),
             Api::<ClusterSource>::all(self.client.clone()),
             Config::default(),

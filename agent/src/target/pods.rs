@@ -10,11 +10,11 @@ use multicluster_api::view::PodView;
 use super::delegates::Delegates;
 use super::index::Delegate;
 use super::publish::Publisher;
-use crate::follow::{Change, follow, key_of};
+use crate::changes::{Change, changes, key_of};
 
 /// Follow all pods of this cluster for ever.
 pub async fn run(client: Client, delegates: Arc<Delegates>, publisher: Arc<Publisher>) {
-    let mut changes = std::pin::pin!(follow("pods".into(), Api::<PodView>::all(client), Config::default()));
+    let mut changes = std::pin::pin!(changes("pods".into(), Api::<PodView>::all(client), Config::default()));
     while let Some(change) = changes.next().await {
         match change {
             Change::Put(pod) => {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fence::Heartbeats;
 use super::summary::Summary;
-use crate::follow::{Change, Key, follow};
+use crate::changes::{Change, Key, changes};
 use crate::metrics::{KindLabel, Metrics};
 use crate::{api_error, merge};
 
@@ -99,7 +99,7 @@ impl Publisher {
 
     async fn watch_nodes(&self) {
         let api = Api::<Node>::all(self.client.clone());
-        let mut changes = std::pin::pin!(follow("nodes".into(), api, Config::default()));
+        let mut changes = std::pin::pin!(changes("nodes".into(), api, Config::default()));
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(node) => self.summary.lock().put_node(&node),

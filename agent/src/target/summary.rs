@@ -11,7 +11,7 @@ use multicluster_api::resources::{Resources, view_requests};
 use multicluster_api::view::PodView;
 use multicluster_api::{ClusterSummaryFields, NodeEntry, NodeSummaryFields, names};
 
-use crate::follow::Key;
+use crate::changes::Key;
 
 /// Nodes that a shard should hold: far from etcd's limit of an object's size, and cheap to write every second.
 const NODES_PER_SHARD: usize = 200;

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Link;
 use super::call::{CallError, call};
 use crate::api_error;
-use crate::follow::Key;
+use crate::changes::Key;
 use crate::source::echo::Echoes;
 
 /// How often to look whether an echo is due.

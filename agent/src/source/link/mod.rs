@@ -2,10 +2,10 @@
 
 pub mod call;
 mod echo;
-mod follow;
 mod identity;
 mod node;
 mod reconcile;
+mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -32,14 +32,14 @@ pub fn key_of(object: &impl ResourceExt) -> Key {
 }
 
 /// Follow a kind of objects for ever: its name, and where it is not in this cluster, that of the virtual node.
-pub fn follow<K>(what: Watched, api: Api<K>, config: Config) -> impl Stream<Item = Change<K>> + Send
+pub fn changes<K>(what: Watched, api: Api<K>, config: Config) -> impl Stream<Item = Change<K>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    changes(watching::watch(what, api, config))
+    taken(watching::watch(what, api, config))
 }
 
-fn changes<K>(events: impl Stream<Item = Event<K>> + Send) -> impl Stream<Item = Change<K>> + Send
+fn taken<K>(events: impl Stream<Item = Event<K>> + Send) -> impl Stream<Item = Change<K>> + Send
 where
     K: Resource + Send,
 {

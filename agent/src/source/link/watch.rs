@@ -12,7 +12,7 @@ use multicluster_api::{ClusterSummary, names};
 
 use super::Link;
 use super::call::heartbeat;
-use crate::follow::{Change, Key, follow};
+use crate::changes::{Change, Key, changes};
 
 impl Link {
     pub(super) async fn watch_chaperons(&self, target: &AnyTarget, client: Client) {
@@ -21,7 +21,7 @@ impl Link {
             None => Api::<ChaperonView>::all(client),
         };
         let ours = format!("{}={}", names::PARENT_CLUSTER_NAME, self.home.cluster_name);
-        let mut changes = std::pin::pin!(follow(
+        let mut changes = std::pin::pin!(changes(
             ("podchaperons", self.node.as_str()).into(),
             api,
             Config::default().labels(&ours)
@@ -67,7 +67,7 @@ impl Link {
     pub(super) async fn watch_summary(&self, client: Client) {
         let fields = format!("metadata.name={}", names::CLUSTER_SUMMARY);
         let api = Api::<ClusterSummary>::all(client);
-        let mut changes = std::pin::pin!(follow(
+        let mut changes = std::pin::pin!(changes(
             ("clustersummaries", self.node.as_str()).into(),
             api,
             Config::default().fields(&fields)
