@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use jiff::Timestamp;
+
 use crate::source::following::object::ObjectKey;
 
 /// Where a load balancer is reached.
@@ -29,6 +31,8 @@ pub struct Site {
     pub healthy: bool,
     /// The target's label `topology.kubernetes.io/region`.
     pub region: Option<String>,
+    /// It is the source's own cluster: a controller there writes the object's status, not this agent.
+    pub own: bool,
 }
 
 /// Something that is reached from outside: an Ingress, an HTTPRoute, or a Service of type LoadBalancer.
@@ -38,12 +42,16 @@ pub struct Exposed {
     pub key: ObjectKey,
     /// Its UID.
     pub uid: String,
+    /// When it was made. Of two objects that claim one name, the older one has it.
+    pub created: Option<Timestamp>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
     /// The names under which it is reached; of a Service, those that its annotations say.
     pub hosts: Vec<String>,
     /// Number and name of the ports that are open to the outside.
     pub ports: Vec<(Option<String>, u16)>,
+    /// Namespace and name of the Gateways that an HTTPRoute attaches to.
+    pub gateways: Vec<(String, String)>,
     /// The clusters that it follows pods to, in order of their virtual nodes.
     pub sites: Vec<Site>,
 }
