@@ -51,18 +51,36 @@ async fn call(client: &Client, method: Method, path: &str, headers: &[(&'static 
     }
 }
 
+/// What it may do in its namespace, and nowhere else.
+const IN_ITS_NAMESPACE: [(&str, &str, &[&str]); 9] = [
+    (
+        GROUP,
+        "podchaperons",
+        &["create", "delete", "deletecollection", "get", "list", "patch", "send", "watch"],
+    ),
+    ("", "configmaps", &COPIES),
+    ("", "secrets", &COPIES),
+    ("", "services", &COPIES),
+    ("networking.k8s.io", "ingresses", &COPIES),
+    ("gateway.networking.k8s.io", "httproutes", &COPIES),
+    ("gateway.networking.k8s.io", "gateways", &["get", "list", "watch"]),
+    ("discovery.k8s.io", "endpointslices", &COPIES),
+    ("multicluster.x-k8s.io", "serviceimports", &COPIES),
+];
+
+/// What it may do with kinds of which it has copies.
+const COPIES: [&str; 6] = ["create", "delete", "get", "list", "patch", "watch"];
+
 async fn reviews(client: &Client, ns: &str, other: &str) -> Result<()> {
-    let in_its_namespace = ["create", "delete", "deletecollection", "get", "list", "patch", "watch"];
-    for verb in in_its_namespace {
-        ensure!(
-            may(client, GROUP, "podchaperons", verb, ns).await?,
-            "{verb} podchaperons"
-        );
-        for elsewhere in [other, ""] {
-            ensure!(
-                !may(client, GROUP, "podchaperons", verb, elsewhere).await?,
-                "{verb} podchaperons in {elsewhere:?}"
-            );
+    for (group, resource, verbs) in IN_ITS_NAMESPACE {
+        for verb in verbs {
+            ensure!(may(client, group, resource, verb, ns).await?, "{verb} {resource}");
+            for elsewhere in [other, ""] {
+                ensure!(
+                    !may(client, group, resource, verb, elsewhere).await?,
+                    "{verb} {resource} in {elsewhere:?}"
+                );
+            }
         }
     }
     for resource in ["clustersummaries", "nodesummaries"] {
@@ -83,9 +101,14 @@ async fn reviews(client: &Client, ns: &str, other: &str) -> Result<()> {
         ("", "pods", &["get", "list", "watch", "create", "delete", "patch"]),
         ("", "pods/exec", &["create", "get"]),
         ("", "pods/log", &["get"]),
-        ("", "secrets", &["get", "list", "watch", "create"]),
-        ("", "configmaps", &["get", "list", "create"]),
-        ("", "services", &["get", "list", "create"]),
+        ("", "secrets", &["update", "deletecollection"]),
+        ("", "configmaps", &["update", "deletecollection"]),
+        ("", "services", &["update", "deletecollection"]),
+        ("", "services/status", &["update", "patch"]),
+        ("", "endpoints", &["get", "create"]),
+        ("networking.k8s.io", "ingresses/status", &["update", "patch"]),
+        ("networking.k8s.io", "networkpolicies", &["create", "delete"]),
+        ("gateway.networking.k8s.io", "gateways", &["create", "patch", "delete"]),
         ("", "serviceaccounts", &["get", "list", "create", "impersonate"]),
         ("", "serviceaccounts/token", &["create"]),
         ("", "nodes", &["get", "list", "watch", "patch"]),
@@ -131,7 +154,9 @@ async fn calls(client: &Client, ns: &str, other: &str) -> Result<()> {
         (chaperons(other), &[], 403),
         (api("podchaperons".into()), &[], 403),
         (format!("/api/v1/namespaces/{ns}/pods"), &[], 403),
-        (format!("/api/v1/namespaces/{ns}/secrets"), &[], 403),
+        (format!("/api/v1/namespaces/{ns}/secrets"), &[], 200),
+        (format!("/api/v1/namespaces/{other}/secrets"), &[], 403),
+        ("/api/v1/secrets".into(), &[], 403),
         ("/api/v1/namespaces/multicluster-scheduler/secrets".into(), &[], 403),
         ("/api/v1/nodes".into(), &[], 403),
         ("/api/v1/nodes/us-0/proxy/pods".into(), &[], 403),
