@@ -14,7 +14,7 @@
 //! * [`echo`]: which chaperons are told that their source lives. Pure.
 //! * [`status`]: the status of a proxy pod, from that of its delegate. Pure.
 //! * [`held`]: which pods wait for a target that is away. Pure.
-//! * [`health`]: whether a target is well. Pure.
+//! * [`health`]: what tells how a target is; [`judge`]: whether it is well. Pure.
 //! * [`mass_failure`]: whether rather we are cut off, when most targets fail at once. Pure.
 //! * [`virtual_node`]: what the node looks like; [`offer`]: what of it the target chooses. Pure.
 //! * [`strays`]: pods on virtual nodes that are no proxy pods.
@@ -32,6 +32,7 @@ pub mod fleet;
 pub mod following;
 pub mod health;
 pub mod held;
+pub mod judge;
 pub mod keep_node;
 pub mod left_overs;
 pub mod link;

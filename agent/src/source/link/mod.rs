@@ -21,7 +21,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::chaperons::Chaperons;
-use super::health::{Health, Judge};
+use super::health::Health;
+use super::judge::Judge;
 use super::keep_node::NodeKeeper;
 use super::left_overs::LeftOvers;
 use super::proxy_pods::ProxyPod;
