@@ -10,6 +10,9 @@
 //! agent there lives. They do not show all: a watch that is open goes on after its credentials were revoked, and over a
 //! way that has become too slow to work with. So the server is asked at the same time, again and again. Its answers also
 //! tell why heartbeats stopped.
+//!
+//! A target that is given up costs: its pods are replaced elsewhere. To lead users to other clusters for a while costs
+//! nothing, so that needs less: silence of both kinds, for a shorter time. That is doubt.
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +27,9 @@ const IN_A_ROW: u32 = 3;
 const REFUSALS: u32 = 2;
 /// An answer that is older says nothing about now: this process itself was stopped meanwhile.
 const RECENT: Duration = Duration::from_secs(10);
+/// A target that has sent no heartbeat for so long, and does not answer either, is in doubt. Two heartbeats are missing
+/// then, or one was late and the other lost.
+const DOUBT_AFTER: Duration = Duration::from_secs(4);
 /// A target that fails again so soon after it was well has relapsed.
 const RELAPSE: Duration = Duration::from_secs(30);
 /// How long a target must be well after its first relapse before it counts as well; it doubles up to [`LONGEST_CALM`].
@@ -138,6 +144,15 @@ impl Judge {
             answers: fresh != Some(false) && self.refusals < REFUSALS,
             reconnect,
         }
+    }
+
+    /// Neither a heartbeat nor an answer has come for a while: nobody knows whether the target serves. It ends with the next
+    /// sign of life, at once.
+    pub fn doubts(&self, now: Instant) -> bool {
+        let silent = self.beats.fresh(now, DOUBT_AFTER) == Some(false);
+        let unanswered =
+            matches!(&self.last, Some((Probe::Silent | Probe::Unreachable(_), at)) if now.duration_since(*at) < RECENT);
+        silent && unanswered
     }
 
     /// The health as it is seen at this moment.
@@ -346,6 +361,45 @@ mod tests {
         assert_eq!(target.judge.verdict(target.now).health, Health::Ready);
         target.well(3);
         assert_eq!(target.told, ["Unknown", "Ready"]);
+    }
+
+    #[test]
+    fn doubt_comes_before_the_verdict_and_goes_with_the_first_sign_of_life() {
+        for (probe, doubted) in [
+            (Probe::Silent, true),
+            (Probe::Unreachable("reset".into()), true),
+            // Its API server answers: what is wrong with its agent is not wrong with what it serves.
+            (Probe::Answered(beat(3)), false),
+            (Probe::Failing("500".into()), false),
+        ] {
+            let mut target = Watched::new();
+            target.well(3);
+            target.pass(3, false, |_| probe.clone(), QUICK);
+            assert!(!target.judge.doubts(target.now), "too early");
+            let verdict = target.pass(1, false, |_| probe.clone(), QUICK);
+            assert_eq!(verdict.health, Health::Ready, "it is not given up for that");
+            assert_eq!(target.judge.doubts(target.now), doubted, "{probe:?}");
+            // One late heartbeat is enough, also when no probe has come through yet.
+            target.pass(1, true, |_| probe.clone(), QUICK);
+            assert!(!target.judge.doubts(target.now), "{probe:?}");
+            target.pass(4, false, |_| probe.clone(), QUICK);
+            target.judge.probed(Probe::Answered(beat(3)), QUICK, target.now);
+            assert!(!target.judge.doubts(target.now), "and so is an answer");
+        }
+    }
+
+    #[test]
+    fn who_has_never_been_heard_is_in_doubt_after_the_same_time() {
+        let mut target = Watched::new();
+        target.pass(3, false, |_| Probe::Silent, QUICK);
+        assert!(!target.judge.doubts(target.now));
+        target.pass(1, false, |_| Probe::Silent, QUICK);
+        assert!(target.judge.doubts(target.now));
+        target.now += Duration::from_secs(60);
+        assert!(
+            !target.judge.doubts(target.now),
+            "this process was stopped, and knows nothing"
+        );
     }
 
     #[test]
