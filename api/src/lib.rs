@@ -14,6 +14,8 @@
 //! * [`fence`]: how a delegate stops when its source has fallen silent.
 //! * [`labels`]: how label keys change on the way to a target.
 //! * [`quantity`], [`resources`]: amounts, and what a pod requests.
+//! * [`references`]: which ConfigMaps and Secrets a pod uses.
+//! * [`selectors`]: how a Service's selector changes on the way to a target.
 //! * [`syntax`]: which keys and values the API server accepts.
 //! * [`view`]: objects as far as watches need them.
 //! * [`raw`]: pods as JSON, so that fields newer than this program survive the journey.
@@ -28,7 +30,9 @@ pub mod names;
 pub mod options;
 pub mod quantity;
 pub mod raw;
+pub mod references;
 pub mod resources;
+pub mod selectors;
 pub mod source;
 pub mod summary;
 pub mod syntax;

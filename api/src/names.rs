@@ -58,6 +58,12 @@ pub const VIRTUAL_NODE: &str = "multicluster.admiralty.io/virtual-node";
 pub const SOURCE_USER: &str = "multicluster.admiralty.io/source-user";
 /// Annotation of fenced chaperons: the target's heartbeat that their source has seen last.
 pub const HEARD: &str = "multicluster.admiralty.io/heard";
+/// Annotation of chaperons made by the extender: the pod uses ConfigMaps or Secrets, and the target makes no delegate before
+/// the source's agent has delivered them and removed this.
+pub const AWAITS_FILES: &str = "multicluster.admiralty.io/awaits-files";
+/// Annotation of chaperons made by the source's agent: why a ConfigMap or a Secret cannot be delivered. The extender takes
+/// it as the target's refusal of the pod.
+pub const FILES_REFUSED: &str = "multicluster.admiralty.io/files-refused";
 /// Annotation of delegates.
 pub const IS_DELEGATE: &str = "multicluster.admiralty.io/is-delegate";
 
@@ -69,6 +75,19 @@ pub const TARGET_NAMESPACE: &str = "multicluster.admiralty.io/target-namespace";
 pub const CLUSTER_TARGET_NAME: &str = "multicluster.admiralty.io/cluster-target-name";
 /// Annotation of virtual nodes that the extender changes when refused pods should be tried again.
 pub const WAKE: &str = "multicluster.admiralty.io/wake";
+
+/// Annotation of copies in targets of what follows pods: a hash of what was written, so that one look at its metadata says
+/// whether a copy is in step.
+pub const DIGEST: &str = "multicluster.admiralty.io/digest";
+/// Annotation of copies in targets: which labels, annotations and fields are the source's, as JSON. What the target's own
+/// controllers add is none of them.
+pub const FOLLOWED_KEYS: &str = "multicluster.admiralty.io/followed-keys";
+/// Annotation of Services: their selector as the user wrote it, as JSON; the one in the spec speaks of delegates.
+pub const ORIGINAL_SELECTOR: &str = "multicluster.admiralty.io/original-selector";
+/// Annotation of followed Services, in the source and in targets: its endpoints are in several clusters.
+pub const GLOBAL: &str = "multicluster.admiralty.io/global";
+/// Annotation of followed Services: Cilium's mesh joins the endpoints of all clusters.
+pub const CILIUM_GLOBAL: &str = "io.cilium/global-service";
 
 /// Label and taint of virtual nodes.
 pub const PROVIDER: &str = "virtual-kubelet.io/provider";

@@ -11,6 +11,14 @@
 //! written into the source's ConfigMaps and Secrets, and none of them gets a finalizer: what is in a target says itself
 //! whose copy it is, and what nothing needs any more is removed.
 //!
-//! * [`object`]: kinds and keys.
+//! * [`object`]: kinds and keys. [`facts`]: what is known of the source's objects.
+//! * [`needs`]: which object is needed where. An index.
+//! * [`copy`]: what of an object is written. Pure.
+//! * [`held`]: what is there already. [`mod@plan`]: what to do about it. Pure.
 
+pub mod copy;
+pub mod facts;
+pub mod held;
+pub mod needs;
 pub mod object;
+pub mod plan;
