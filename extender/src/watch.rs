@@ -7,7 +7,7 @@ use ahash::AHashSet;
 use futures::{Stream, StreamExt};
 use kube::runtime::watcher::{self, Config, Event};
 use kube::{Api, Client};
-use multicluster_api::target::AnyTarget;
+use multicluster_api::target::{Access, AnyTarget};
 use multicluster_api::{ClusterSummary, NodeSummary, PodChaperon, TargetRef, names};
 use multicluster_runtime::admin::Readiness;
 use multicluster_runtime::metrics::watches;
@@ -159,9 +159,11 @@ impl Runner for Watches {
     }
 
     async fn run(&self, target: AnyTarget, client: Client, stop: CancellationToken) {
+        let own_cluster = matches!(target.access, Access::SelfCluster);
         let target = &target.target;
         tracing::info!(node = %target.virtual_node(), "connected");
         self.index.connected(target, Some(client.clone()));
+        self.index.is_own_cluster(target, own_cluster);
         let watches = async {
             tokio::join!(
                 self.summary(target, client.clone()),

@@ -165,8 +165,14 @@ fn may_start(chaperon: &Chaperon, delegate: &Delegate) -> Option<Duration> {
 }
 
 fn without_delegate(chaperon: &Chaperon, now: Timestamp) -> Action {
+    // The source takes the annotation off, which is news of the chaperon.
+    let make = if awaits_files(chaperon) {
+        Action::Nothing
+    } else {
+        Action::Create
+    };
     let Some(known) = &chaperon.status.delegate else {
-        return Action::Create;
+        return make;
     };
     if is_final(&chaperon.status.pod) {
         return Action::Nothing;
@@ -186,8 +192,14 @@ fn without_delegate(chaperon: &Chaperon, now: Timestamp) -> Action {
     }
     match REBIRTH.checked_sub(elapsed(gone.0, now)).filter(|left| !left.is_zero()) {
         Some(left) => Action::Wait(left),
-        None => Action::Create,
+        None => make,
     }
+}
+
+/// Is the source still bringing what the pod uses? A pod that starts without its ConfigMaps waits for its kubelet's next
+/// try, and one that has them as optional would run without them.
+fn awaits_files(chaperon: &Chaperon) -> bool {
+    chaperon.annotations.contains_key(names::AWAITS_FILES)
 }
 
 /// The status that the chaperon of this delegate should have.
@@ -274,6 +286,45 @@ mod tests {
     #[test]
     fn a_new_chaperon_gets_its_delegate() {
         assert_eq!(decide(Some(&chaperon()), None, Fence::None, now()), Action::Create);
+    }
+
+    fn awaiting(chaperon: Chaperon) -> Chaperon {
+        let annotations = [(names::AWAITS_FILES.to_owned(), "true".to_owned())].into();
+        Chaperon {
+            annotations,
+            ..chaperon
+        }
+    }
+
+    #[test]
+    fn no_delegate_is_made_before_its_files_are_there() {
+        let early = awaiting(chaperon());
+        assert_eq!(decide(Some(&early), None, Fence::None, now()), Action::Nothing);
+        let left = Fence::Left(Duration::from_secs(5));
+        assert_eq!(
+            decide(Some(&awaiting(with_fence())), None, left, now()),
+            Action::Wait(Duration::from_secs(5))
+        );
+        assert!(matches!(
+            decide(Some(&awaiting(with_fence())), None, Fence::Over, now()),
+            Action::Status(_)
+        ));
+        assert_eq!(decide(Some(&chaperon()), None, Fence::None, now()), Action::Create);
+    }
+
+    #[test]
+    fn a_delegate_that_is_there_is_told_of_whatever_is_awaited() {
+        let early = awaiting(chaperon());
+        let Action::Status(told) = decide(Some(&early), Some(&running()), Fence::None, now()) else {
+            panic!()
+        };
+        let early = Chaperon { status: *told, ..early };
+        let Action::Status(gone) = decide(Some(&early), None, Fence::None, now()) else {
+            panic!()
+        };
+        let early = Chaperon { status: *gone, ..early };
+        let later = now() + jiff::SignedDuration::from_secs(61);
+        assert_eq!(decide(Some(&early), None, Fence::None, later), Action::Nothing);
     }
 
     #[test]

@@ -323,6 +323,8 @@ fn delegate_pod(chaperon: &PodChaperon) -> RawPod {
         names::SOURCE_USER,
         names::FENCE_AFTER,
         names::HEARD,
+        names::AWAITS_FILES,
+        names::FILES_REFUSED,
         names::TRACEPARENT,
     ] {
         annotations.remove(of_the_chaperon);

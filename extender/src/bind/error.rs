@@ -62,6 +62,9 @@ pub enum BindError {
     /// No decision in time. The chaperon stays, and the next try goes on with it.
     #[error("still waiting for a node in {0}; will go on")]
     StillWaiting(TargetRef),
+    /// What the pod uses is not there yet. The chaperon stays, and the next try goes on with it.
+    #[error("still waiting until the pod's ConfigMaps and Secrets are in {0}; will go on")]
+    AwaitsFiles(TargetRef),
     /// An older chaperon takes long to go. The next try goes on.
     #[error("still waiting until the last delegate in {0} is gone; will go on")]
     StillDeleting(TargetRef),
@@ -107,7 +110,7 @@ impl BindError {
             Self::PodGone | Self::PodDeleting | Self::BoundElsewhere(_) | Self::DelegateGone(_) => "gone",
             Self::Busy(_) | Self::Refused { .. } | Self::Held(_) => "refused",
             Self::Unschedulable { .. } => "unschedulable",
-            Self::StillWaiting(_) | Self::StillDeleting(_) => "waiting",
+            Self::StillWaiting(_) | Self::AwaitsFiles(_) | Self::StillDeleting(_) => "waiting",
             Self::Lost(_) | Self::Unanswered(_) | Self::Target { .. } | Self::Source(_) | Self::Aborted => "error",
         }
     }

@@ -57,7 +57,8 @@ pub struct BindRequest {
 pub struct Limits {
     /// Answer kube-scheduler after so long, while the target's scheduler has not decided. Below its `httpTimeout`.
     pub bind: Duration,
-    /// Take a delegate that was not scheduled after so long for unschedulable.
+    /// Take a delegate that was not scheduled after so long for unschedulable. The files that it waits for have the same
+    /// time before that.
     pub schedule: Duration,
 }
 

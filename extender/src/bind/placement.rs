@@ -9,13 +9,10 @@ use multicluster_api::raw::RawPod;
 use super::chaperons::{Chaperons, Created};
 use super::source::Bound;
 use super::{BindError, BindRequest, Binder, Outcome};
-use crate::core::attempt::{Attempt, Progress};
+use crate::core::attempt::{Attempt, Progress, short};
 use crate::core::delegate;
 use crate::core::pod::{Wanted, attempted_in};
 use crate::index::{Index, News, Place, Whereabouts};
-
-/// Longest part of a reason that is told; schedulers of large clusters write long ones.
-const LONGEST_REASON: usize = 512;
 
 /// One proxy pod and the target it is to go to.
 pub(super) struct Placement<'a> {
@@ -148,6 +145,9 @@ impl Placement<'_> {
         let chaperon = delegate::chaperon(self.pod, &self.binder.cluster, self.target());
         let mut chaperon = chaperon.map_err(|error| BindError::Invalid(error.into()))?;
         delegate::sign(&mut chaperon, self.place.user.as_deref());
+        if !self.place.own_cluster {
+            delegate::await_files(&mut chaperon);
+        }
         if self.unique {
             // Looked up before the pod is marked: who sees the mark knows that nothing later was promised to the target.
             let heartbeat = self.index().heartbeat(self.target());
@@ -202,6 +202,7 @@ impl Placement<'_> {
             else {
                 return Err(BindError::DelegateGone(target()));
             };
+            let for_files = attempt.progress == Progress::AwaitsFiles;
             match attempt.progress {
                 Progress::Scheduled { .. } => return Ok(()),
                 Progress::Refused(reason) => {
@@ -211,24 +212,35 @@ impl Placement<'_> {
                     });
                 }
                 Progress::Deleting => return Err(BindError::DelegateGone(target())),
-                Progress::Waiting => {}
+                Progress::AwaitsFiles | Progress::Waiting => {}
             }
             if !self.index().is_heard_of(self.target(), now) {
                 return Err(BindError::Lost(target()));
             }
             let give_up = attempt.since + self.binder.limits.schedule;
             if now >= give_up {
-                let reason = format!("not scheduled within {:?}", self.binder.limits.schedule);
                 return Err(BindError::Unschedulable {
                     target: target(),
-                    reason,
+                    reason: self.too_late(for_files),
                 });
             }
             if now >= self.deadline {
-                return Err(BindError::StillWaiting(target()));
+                return Err(match for_files {
+                    true => BindError::AwaitsFiles(target()),
+                    false => BindError::StillWaiting(target()),
+                });
             }
             let stale = self.index().stale_at(self.target(), now);
             self.sleep(stale.min(give_up)).await;
+        }
+    }
+
+    /// Both have the same time, one after the other.
+    fn too_late(&self, for_files: bool) -> String {
+        let limit = self.binder.limits.schedule;
+        match for_files {
+            true => format!("its ConfigMaps and Secrets were not there within {limit:?}; does the source's agent run?"),
+            false => format!("not scheduled within {limit:?}"),
         }
     }
 
@@ -286,8 +298,4 @@ impl Placement<'_> {
         }
         self.index().forget(self.target(), self.uid());
     }
-}
-
-fn short(reason: &str) -> String {
-    reason.chars().take(LONGEST_REASON).collect()
 }

@@ -1,10 +1,14 @@
 //! An attempt to run a pod in a target: a chaperon, trimmed to what matters for binding.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::PodStatus;
 use multicluster_api::chaperon::chaperon_name;
 use multicluster_api::{PodChaperon, PodChaperonStatus, TargetRef, names};
+
+/// Longest part of a reason that is kept and told; schedulers of large clusters write long ones.
+const LONGEST_REASON: usize = 512;
 
 /// A chaperon, trimmed: 500 of them must not cost more than their names and this.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,13 +21,15 @@ pub struct Attempt {
     pub uid: Box<str>,
     /// How far it came.
     pub progress: Progress,
-    /// When it was first seen, by our own clock: clocks of clusters are not compared.
+    /// When it was first seen, or seen to wait no longer for files; by our own clock: clocks of clusters are not compared.
     pub since: Instant,
 }
 
 /// How far an attempt came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
+    /// There is no delegate before the pod's ConfigMaps and Secrets are there.
+    AwaitsFiles,
     /// The target's scheduler has not decided.
     Waiting,
     /// The delegate has a node.
@@ -33,7 +39,7 @@ pub enum Progress {
         /// resourceVersion at which it was first seen there.
         version: Option<u64>,
     },
-    /// The target's scheduler, or its kubelet, refuses the delegate: why.
+    /// The target's scheduler, or its kubelet, refuses the delegate, or the pod's files cannot be brought there: why.
     Refused(String),
     /// The chaperon is being deleted.
     Deleting,
@@ -60,7 +66,11 @@ impl Attempt {
             uid: metadata.uid.as_deref()?.into(),
             progress: match metadata.deletion_timestamp {
                 Some(_) => Progress::Deleting,
-                None => chaperon.status.as_ref().map_or(Progress::Waiting, progress),
+                None => match chaperon.status.as_ref().map_or(Progress::Waiting, progress) {
+                    Progress::Waiting => files(annotations),
+                    Progress::Refused(reason) => Progress::Refused(short(&reason)),
+                    known => known,
+                },
             },
             since: now,
         };
@@ -69,7 +79,8 @@ impl Attempt {
 
     /// May the delegate be running, or come to run, in its target?
     pub fn is_live(&self) -> bool {
-        matches!(self.progress, Progress::Waiting | Progress::Scheduled { .. })
+        use Progress::{AwaitsFiles, Scheduled, Waiting};
+        matches!(self.progress, AwaitsFiles | Waiting | Scheduled { .. })
     }
 }
 
@@ -85,6 +96,20 @@ pub fn made_by(chaperon: &PodChaperon, user: Option<&str>) -> bool {
 pub fn source_user(chaperon: &PodChaperon) -> Option<&str> {
     let annotations = chaperon.metadata.annotations.as_ref()?;
     annotations.get(names::SOURCE_USER).map(String::as_str)
+}
+
+/// A reason, short enough to be kept and told. A target, or who may write there, chose its length.
+pub fn short(reason: &str) -> String {
+    reason.chars().take(LONGEST_REASON).collect()
+}
+
+/// How far a chaperon came of whose delegate nothing is known.
+fn files(annotations: &BTreeMap<String, String>) -> Progress {
+    match annotations.get(names::FILES_REFUSED) {
+        Some(reason) => Progress::Refused(short(&format!("its ConfigMaps and Secrets cannot follow: {reason}"))),
+        None if annotations.contains_key(names::AWAITS_FILES) => Progress::AwaitsFiles,
+        None => Progress::Waiting,
+    }
 }
 
 fn progress(status: &PodChaperonStatus) -> Progress {

@@ -12,6 +12,7 @@ use multicluster_api::chaperon::chaperon_name;
 use multicluster_api::labels::delegate_labels;
 use multicluster_api::options::{PodOptions, ProxyConstraints, SchedulingConstraints};
 use multicluster_api::raw::RawPod;
+use multicluster_api::references::References;
 use multicluster_api::{PodChaperon, PodChaperonSpec, TargetRef, fence, names};
 use serde_json::{Map, Value};
 
@@ -92,6 +93,14 @@ pub fn mark_heard(chaperon: &mut PodChaperon, heartbeat: Option<Timestamp>) {
     let annotations = chaperon.metadata.annotations.get_or_insert_default();
     if let Some(heartbeat) = heartbeat.filter(|_| annotations.contains_key(names::FENCE_AFTER)) {
         annotations.insert(names::HEARD.into(), fence::format_heartbeat(heartbeat));
+    }
+}
+
+/// Keep the delegate from being made before what the pod uses is in the target; the source's agent brings it there.
+pub fn await_files(chaperon: &mut PodChaperon) {
+    if !References::of(&chaperon.spec.pod).is_empty() {
+        let annotations = chaperon.metadata.annotations.get_or_insert_default();
+        annotations.insert(names::AWAITS_FILES.into(), "true".into());
     }
 }
 

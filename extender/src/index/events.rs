@@ -11,6 +11,7 @@ use multicluster_api::{ClusterSummary, TargetRef};
 use super::target::{Listed, TargetState};
 use super::{Index, State};
 use crate::core::attempt::Attempt;
+use crate::core::attempt::Progress::AwaitsFiles;
 use crate::core::nodes::Shard;
 use crate::core::pod::Wanted;
 
@@ -43,6 +44,11 @@ impl Index {
     /// The target says who we are there; known before its chaperons are listed.
     pub fn identified(&self, target: &TargetRef, user: Option<Arc<str>>) {
         self.change(target, |state| state.user = user);
+    }
+
+    /// Is the target the source cluster itself?
+    pub fn is_own_cluster(&self, target: &TargetRef, own: bool) {
+        self.change(target, |state| state.own_cluster = own);
     }
 
     /// A target cannot be connected.
@@ -150,7 +156,12 @@ impl Index {
         let mut state = self.state.write();
         if let Some(known) = state.targets.get_mut(target.virtual_node().as_str()) {
             match known.attempts.get(uid) {
-                Some(before) if before.uid == attempt.uid => attempt.since = before.since,
+                Some(before) if before.uid == attempt.uid => {
+                    // While files are on their way, its scheduler has no time to be slow with.
+                    if before.progress != AwaitsFiles || attempt.progress == AwaitsFiles {
+                        attempt.since = before.since;
+                    }
+                }
                 Some(before) if before.namespace != attempt.namespace => return,
                 _ => {}
             }

@@ -24,6 +24,8 @@ pub struct Place {
     pub client: Client,
     /// Who we are there, if it says so.
     pub user: Option<Arc<str>>,
+    /// It is the source itself.
+    pub own_cluster: bool,
 }
 
 /// A chaperon for the pod in some target.
@@ -120,6 +122,7 @@ impl Index {
             target: known.target.clone(),
             client,
             user: known.user.clone(),
+            own_cluster: known.own_cluster,
         })
     }
 

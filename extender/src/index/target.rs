@@ -26,6 +26,8 @@ pub struct TargetState {
     pub client: Option<Client>,
     /// Who we are there, if it says so.
     pub user: Option<Arc<str>>,
+    /// It is the source itself: what pods use there is there.
+    pub own_cluster: bool,
     /// Why it cannot be connected, or the last error of its watches.
     pub trouble: Option<String>,
     /// Its nodes, when it publishes them.
@@ -94,6 +96,7 @@ impl TargetState {
             target,
             client: None,
             user: None,
+            own_cluster: false,
             trouble: None,
             nodes: Nodes::default(),
             inflight: InFlight::default(),
@@ -200,7 +203,7 @@ impl TargetState {
     /// A delegate on its way, or just arrived, that neither the in-flight account nor a summary counts.
     pub(super) fn is_uncounted(&self, uid: &str) -> bool {
         let counted = match self.attempts.get(uid).map(|attempt| &attempt.progress) {
-            Some(Progress::Waiting) => false,
+            Some(Progress::AwaitsFiles | Progress::Waiting) => false,
             Some(Progress::Scheduled {
                 node,
                 version: Some(version),

@@ -1,6 +1,7 @@
 //! The way of a pod into a target, against made-up API servers.
 
 mod fake;
+mod files;
 mod interrupted;
 mod replicas;
 mod straight;

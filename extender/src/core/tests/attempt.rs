@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use multicluster_api::{PodChaperon, TargetRef};
+use multicluster_api::{PodChaperon, TargetRef, names};
 use serde_json::{Value, json};
 
 use crate::core::attempt::{Attempt, Progress, made_by};
@@ -86,6 +86,33 @@ fn the_status_tells_how_far_it_came() {
     ] {
         assert_eq!(progress(status), expected, "{what}");
     }
+}
+
+#[test]
+fn what_the_source_says_of_its_files_counts_until_there_is_news_of_the_delegate() {
+    let of = |annotations: &[(&str, &str)], status: Value| {
+        let mut chaperon = chaperon(&name(), status);
+        let ours = chaperon.metadata.annotations.as_mut().unwrap();
+        ours.extend(annotations.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        let found = Attempt::of(&chaperon, &TargetRef::cluster("eu"), Instant::now());
+        found.unwrap().1.progress
+    };
+    let awaits = (names::AWAITS_FILES, "true");
+    let long = "ä".repeat(100_000);
+    let refused = (names::FILES_REFUSED, long.as_str());
+    assert_eq!(of(&[awaits], json!({})), Progress::AwaitsFiles);
+    assert_eq!(of(&[awaits], Value::Null), Progress::AwaitsFiles);
+    let Progress::Refused(reason) = of(&[awaits, refused], json!({})) else {
+        panic!()
+    };
+    assert_eq!(reason.chars().count(), 512);
+    let running = json!({"delegate": {"uid": "d", "nodeName": "n1"}});
+    assert!(matches!(of(&[awaits, refused], running), Progress::Scheduled { .. }));
+    let message = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": long}]);
+    let Progress::Refused(reason) = of(&[], json!({"conditions": message})) else {
+        panic!()
+    };
+    assert_eq!(reason.chars().count(), 512);
 }
 
 #[test]

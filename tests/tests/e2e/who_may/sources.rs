@@ -56,7 +56,16 @@ const IN_ITS_NAMESPACE: [(&str, &str, &[&str]); 9] = [
     (
         GROUP,
         "podchaperons",
-        &["create", "delete", "deletecollection", "get", "list", "patch", "send", "watch"],
+        &[
+            "create",
+            "delete",
+            "deletecollection",
+            "get",
+            "list",
+            "patch",
+            "send",
+            "watch",
+        ],
     ),
     ("", "configmaps", &COPIES),
     ("", "secrets", &COPIES),
