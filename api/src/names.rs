@@ -73,6 +73,9 @@ pub const TARGET_NAME: &str = "multicluster.admiralty.io/target-name";
 pub const TARGET_NAMESPACE: &str = "multicluster.admiralty.io/target-namespace";
 /// Label of the virtual node of a [`crate::ClusterTarget`].
 pub const CLUSTER_TARGET_NAME: &str = "multicluster.admiralty.io/cluster-target-name";
+/// Label of Targets and ClusterTargets: the network of the cluster's pods. Pods of equal networks reach each other by their
+/// addresses; see [`crate::target::AnyTarget::network`].
+pub const NETWORK: &str = "multicluster.admiralty.io/network";
 /// Annotation of virtual nodes that the extender changes when refused pods should be tried again.
 pub const WAKE: &str = "multicluster.admiralty.io/wake";
 
@@ -110,6 +113,17 @@ pub const API_SERVER_DEFAULT_TOLERATION_SECONDS: i64 = 300;
 pub const PROXY_SCHEDULER: &str = "admiralty-proxy";
 /// Name of the only [`crate::ClusterSummary`] of a cluster.
 pub const CLUSTER_SUMMARY: &str = "singleton";
+
+/// Label of EndpointSlices (Multi-Cluster Services API, KEP-1645): name of the ServiceImport that they serve.
+pub const MCS_SERVICE_NAME: &str = "multicluster.kubernetes.io/service-name";
+/// Label of EndpointSlices (Multi-Cluster Services API, KEP-1645): the cluster whose pods they name.
+pub const MCS_SOURCE_CLUSTER: &str = "multicluster.kubernetes.io/source-cluster";
+/// Label of EndpointSlices: name of the Service that they serve.
+pub const SLICE_SERVICE: &str = "kubernetes.io/service-name";
+/// Label of EndpointSlices: who keeps them. Kubernetes' own controllers leave those of others alone.
+pub const SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+/// Value of [`SLICE_MANAGED_BY`] on what the agent makes.
+pub const SLICE_MANAGED_BY_VALUE: &str = "multicluster-agent";
 
 /// Namespace of all that is installed.
 pub const INSTALL_NAMESPACE: &str = "multicluster-scheduler";

@@ -3,11 +3,11 @@
 // Two printer columns may share a type.
 #![allow(clippy::duplicated_attributes)]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use crate::TargetRef;
+use crate::{TargetRef, names};
 
 /// A cluster that pods of this namespace can be sent to.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -162,6 +162,8 @@ pub struct AnyTarget {
     pub access: Access,
     /// Labels that stay off the virtual node, as written.
     pub excluded_labels_regexp: Option<String>,
+    /// The network of its pods, as the label [`names::NETWORK`] says. Empty for the default one.
+    pub network: String,
     /// The status as last read.
     pub status: TargetStatus,
 }
@@ -209,6 +211,14 @@ fn access(self_target: bool, kubeconfig: Option<Kubeconfig<'_>>) -> Access {
     }
 }
 
+fn network(metadata: &ObjectMeta) -> String {
+    let labels = metadata.labels.as_ref();
+    labels
+        .and_then(|labels| labels.get(names::NETWORK))
+        .cloned()
+        .unwrap_or_default()
+}
+
 impl From<&Target> for AnyTarget {
     fn from(object: &Target) -> Self {
         let namespace = object.metadata.namespace.clone().unwrap_or_default();
@@ -223,6 +233,7 @@ impl From<&Target> for AnyTarget {
             uid: object.metadata.uid.clone().unwrap_or_default(),
             generation: object.metadata.generation.unwrap_or_default(),
             excluded_labels_regexp: object.spec.excluded_labels_regexp.clone(),
+            network: network(&object.metadata),
             status: object.status.clone().unwrap_or_default(),
             target: TargetRef::namespaced(namespace, object.metadata.name.clone().unwrap_or_default()),
         }
@@ -242,6 +253,7 @@ impl From<&ClusterTarget> for AnyTarget {
             uid: object.metadata.uid.clone().unwrap_or_default(),
             generation: object.metadata.generation.unwrap_or_default(),
             excluded_labels_regexp: object.spec.excluded_labels_regexp.clone(),
+            network: network(&object.metadata),
             status: object.status.clone().unwrap_or_default(),
             target: TargetRef::cluster(object.metadata.name.clone().unwrap_or_default()),
         }

@@ -53,6 +53,12 @@ pub struct PodSpecView {
     /// Its ephemeral containers.
     #[serde(default)]
     pub ephemeral_containers: Vec<ContainerView>,
+    /// Its name in DNS, if it has one.
+    #[serde(default)]
+    pub hostname: Option<String>,
+    /// The Service below which it has that name.
+    #[serde(default)]
+    pub subdomain: Option<String>,
     /// What the pod requests as a whole (KEP-2837).
     #[serde(default)]
     pub resources: Option<ResourceRequirements>,
@@ -61,7 +67,7 @@ pub struct PodSpecView {
     pub overhead: Option<BTreeMap<String, Quantity>>,
 }
 
-/// A container's name, and what it requests.
+/// A container's name, what it requests, and the names that it gives to its ports.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerView {
@@ -74,6 +80,24 @@ pub struct ContainerView {
     /// `Always` makes an init container a sidecar (KEP-753).
     #[serde(default)]
     pub restart_policy: Option<String>,
+    /// Its ports.
+    #[serde(default)]
+    pub ports: Vec<PortView>,
+}
+
+/// A port of a container.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortView {
+    /// The name by which Services may mean it.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Its number.
+    #[serde(default)]
+    pub container_port: i32,
+    /// `TCP` where none is given.
+    #[serde(default)]
+    pub protocol: Option<String>,
 }
 
 #[derive(Deserialize)]

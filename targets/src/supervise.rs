@@ -211,7 +211,8 @@ fn scope_of(target: &TargetRef) -> Scope {
 
 /// A change of the status alone changes nothing here.
 fn same_spec(a: &AnyTarget, b: &AnyTarget) -> bool {
-    a.uid == b.uid && a.access == b.access && a.excluded_labels_regexp == b.excluded_labels_regexp
+    let same_view = a.excluded_labels_regexp == b.excluded_labels_regexp && a.network == b.network;
+    a.uid == b.uid && a.access == b.access && same_view
 }
 
 /// Connect one target, again whenever its credentials change, and serve it. Returns its last client.

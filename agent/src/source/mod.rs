@@ -22,6 +22,7 @@
 //! * [`left_overs`]: one event for many of them.
 //! * [`following`]: ConfigMaps, Secrets, Services, Ingresses and HTTPRoutes follow the delegates.
 //! * [`exposure`]: how applications are reached from outside.
+//! * [`imports`]: Services that are exported to all clusters. [`ports`]: what they need to know of pods.
 //! * [`link`]: the work for one target. [`fleet`]: for all of them.
 
 pub mod chaperons;
@@ -32,13 +33,14 @@ pub mod fleet;
 pub mod following;
 pub mod health;
 pub mod held;
-pub mod judge;
+pub mod imports;
 pub mod keep_node;
 pub mod left_overs;
 pub mod link;
 pub mod mass_failure;
 pub mod offer;
 pub mod out_of_service;
+pub mod ports;
 pub mod proxy_pods;
 pub mod release;
 pub mod status;
