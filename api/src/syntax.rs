@@ -40,7 +40,8 @@ pub fn is_in_domain(key: &str, domain: &str) -> bool {
         .is_some_and(|front| front.is_empty() || front.ends_with('.'))
 }
 
-fn is_subdomain(text: &str) -> bool {
+/// The name of most objects (`IsDNS1123Subdomain`). What is no such name goes into no request's path.
+pub fn is_subdomain(text: &str) -> bool {
     let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     let is_part =
         |part: &str| !part.is_empty() && part.bytes().all(inner) && !part.starts_with('-') && !part.ends_with('-');

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 use serde::{Deserialize, Deserializer};
 
 use crate::PodChaperonStatus;
+use crate::references::{EnvFromView, EnvView, Named, VolumeView};
 
 /// A PodChaperon without its spec.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -37,7 +38,7 @@ pub struct PodView {
     pub status: PodStatus,
 }
 
-/// The part of a pod's spec that says where it is and what it takes.
+/// The part of a pod's spec that says where it is, what it takes, and which ConfigMaps and Secrets it uses.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpecView {
@@ -65,9 +66,18 @@ pub struct PodSpecView {
     /// What its runtime takes.
     #[serde(default)]
     pub overhead: Option<BTreeMap<String, Quantity>>,
+    /// Its ServiceAccount.
+    #[serde(default)]
+    pub service_account_name: Option<String>,
+    /// Secrets that it is pulled with.
+    #[serde(default)]
+    pub image_pull_secrets: Option<Vec<Named>>,
+    /// Its volumes.
+    #[serde(default)]
+    pub volumes: Option<Vec<VolumeView>>,
 }
 
-/// A container's name, what it requests, and the names that it gives to its ports.
+/// A container's name, what it requests, and what its environment is made of.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerView {
@@ -80,24 +90,12 @@ pub struct ContainerView {
     /// `Always` makes an init container a sidecar (KEP-753).
     #[serde(default)]
     pub restart_policy: Option<String>,
-    /// Its ports.
+    /// Variables.
     #[serde(default)]
-    pub ports: Vec<PortView>,
-}
-
-/// A port of a container.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PortView {
-    /// The name by which Services may mean it.
+    pub env: Option<Vec<EnvView>>,
+    /// Sets of variables.
     #[serde(default)]
-    pub name: Option<String>,
-    /// Its number.
-    #[serde(default)]
-    pub container_port: i32,
-    /// `TCP` where none is given.
-    #[serde(default)]
-    pub protocol: Option<String>,
+    pub env_from: Option<Vec<EnvFromView>>,
 }
 
 #[derive(Deserialize)]

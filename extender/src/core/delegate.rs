@@ -12,7 +12,7 @@ use multicluster_api::chaperon::chaperon_name;
 use multicluster_api::labels::delegate_labels;
 use multicluster_api::options::{PodOptions, ProxyConstraints, SchedulingConstraints};
 use multicluster_api::raw::RawPod;
-use multicluster_api::references::References;
+use multicluster_api::references::{DEFAULT_ACCOUNT, is_token_volume};
 use multicluster_api::{PodChaperon, PodChaperonSpec, TargetRef, fence, names};
 use serde_json::{Map, Value};
 
@@ -146,14 +146,14 @@ fn remove_service_account_token(spec: &mut Map<String, Value>) {
     let account = spec
         .get("serviceAccountName")
         .and_then(Value::as_str)
-        .unwrap_or("default")
+        .unwrap_or(DEFAULT_ACCOUNT)
         .to_owned();
     let Some(volumes) = spec.get_mut("volumes").and_then(Value::as_array_mut) else {
         return;
     };
     let mut removed = Vec::new();
     volumes.retain(|volume| {
-        let token = is_token(volume, &account);
+        let token = is_token_volume(volume, &account);
         if token {
             removed.push(volume["name"].clone());
         }
@@ -178,19 +178,4 @@ fn remove_service_account_token(spec: &mut Map<String, Value>) {
             }
         }
     }
-}
-
-/// Is this the volume that the ServiceAccount admission plugin added? A user's own token volume has another name.
-fn is_token(volume: &Value, account: &str) -> bool {
-    let name = volume["name"].as_str().unwrap_or_default();
-    let sources = volume["projected"]["sources"].as_array().into_iter().flatten();
-    let projected = || {
-        sources
-            .into_iter()
-            .any(|source| source.get("serviceAccountToken").is_some())
-    };
-    let legacy = volume["secret"]["secretName"]
-        .as_str()
-        .is_some_and(|secret| secret == name);
-    (name.starts_with("kube-api-access-") && projected()) || (legacy && name.starts_with(&format!("{account}-token-")))
 }
