@@ -1,6 +1,7 @@
 //! Who may do what, and who may not.
 
 mod chaperons;
+mod copies;
 mod extender;
 mod proxy_pods;
 mod secrets;
@@ -14,6 +15,7 @@ pub fn tests() -> Vec<Test> {
         proxy_pods::tests(),
         sources::tests(),
         chaperons::tests(),
+        copies::tests(),
         secrets::tests(),
     ]
     .into_iter()
