@@ -47,7 +47,8 @@ pub fn delegate_labels(labels: &BTreeMap<String, String>, no_prefix: Option<&Reg
     result
 }
 
-fn name_part(key: &str) -> &str {
+/// What comes after the slash of a key.
+pub fn name_part(key: &str) -> &str {
     key.rsplit_once('/').map_or(key, |(_, name)| name)
 }
 
