@@ -2,7 +2,7 @@
 
 use kube::api::ApiResource;
 
-/// A kind of objects that follow pods.
+/// A kind of objects that the source has in its targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// v1 ConfigMap: followed because a pod uses it.
@@ -15,10 +15,15 @@ pub enum Kind {
     Ingress,
     /// gateway.networking.k8s.io/v1 HTTPRoute: followed because it routes to such a Service. Its definition may be missing.
     HttpRoute,
+    /// multicluster.x-k8s.io/v1alpha1 ServiceImport: follows no pod, but is made for an exported Service. Its definition may
+    /// be missing.
+    ServiceImport,
+    /// discovery.k8s.io/v1 EndpointSlice: likewise.
+    EndpointSlice,
 }
 
 impl Kind {
-    /// All of them, in the order in which they are made: what others use comes first.
+    /// Those that follow pods, in the order in which they are made: what others use comes first.
     pub const ALL: [Self; 5] = [
         Self::ConfigMap,
         Self::Secret,
@@ -35,6 +40,8 @@ impl Kind {
             Self::Service => ("", "v1", "Service", "services"),
             Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
             Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
+            Self::ServiceImport => ("multicluster.x-k8s.io", "v1alpha1", "ServiceImport", "serviceimports"),
+            Self::EndpointSlice => ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
         };
         let api_version = match group {
             "" => version.to_owned(),

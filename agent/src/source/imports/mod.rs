@@ -14,16 +14,20 @@
 //! * [`network`], [`clusters`]: which clusters there are, and which see each other's pods. Pure.
 //! * [`exportable`]: what of a Service counts. Pure.
 //! * [`endpoints`], [`mod@slices`]: the pods behind it, and in which EndpointSlice each is. Pure.
-//! * [`import`]: the objects of an import. Pure.
+//! * [`import`], [`wanted`]: the objects of an import. Pure.
+//! * [`exports`]: the ServiceExports of the source. [`there`]: what is in a cluster. Indexes.
 //! * [`conditions`]: what a ServiceExport says of itself. Pure.
 
 pub mod clusters;
 pub mod conditions;
 pub mod endpoints;
 pub mod exportable;
+pub mod exports;
 pub mod import;
 pub mod network;
 pub mod slices;
+pub mod there;
+pub mod wanted;
 
 #[cfg(test)]
 mod tests;
