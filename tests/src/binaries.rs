@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::build::GoModule;
+use crate::build::{Data, GoModule};
 
 /// The variable with a folder of ready programs; nothing is built then.
 const BIN_DIR: &str = "TESTBED_BIN_DIR";
@@ -16,8 +16,15 @@ const BIN_DIR: &str = "TESTBED_BIN_DIR";
 const KWOK_STAGES: &str = "kwok-stages";
 /// cert-manager's custom resource definitions, as Helm templates.
 const CERT_MANAGER_CRDS: &str = "cert-manager-crds";
+/// external-dns's DNSEndpoint.
+const DNS_ENDPOINT_CRDS: &str = "external-dns-crds";
+/// The Gateway API's GatewayClass, Gateway and HTTPRoute.
+const GATEWAY_CRDS: &str = "gateway-crds";
+/// The Multi-Cluster Services API's ServiceExport and ServiceImport.
+const MULTI_CLUSTER_SERVICES_CRDS: &str = "multi-cluster-services-crds";
 
-const MODULES: [GoModule; 3] = [
+/// What every cluster needs.
+const CLUSTERS: [GoModule; 3] = [
     GoModule {
         name: "kubernetes",
         upstream: "k8s.io/kubernetes",
@@ -37,9 +44,9 @@ const MODULES: [GoModule; 3] = [
         version_packages: &[],
         programs: &[("kwok", "kwok")],
         data: &[
-            ("kustomize/stage/node/fast", KWOK_STAGES),
-            ("kustomize/stage/node/heartbeat-with-lease", KWOK_STAGES),
-            ("kustomize/stage/pod/fast", KWOK_STAGES),
+            kwok_stages("kustomize/stage/node/fast"),
+            kwok_stages("kustomize/stage/node/heartbeat-with-lease"),
+            kwok_stages("kustomize/stage/pod/fast"),
         ],
     },
     GoModule {
@@ -51,9 +58,66 @@ const MODULES: [GoModule; 3] = [
             ("controller", "cert-manager-controller"),
             ("webhook", "cert-manager-webhook"),
         ],
-        data: &[("deploy/crds", CERT_MANAGER_CRDS)],
+        data: &[Data {
+            module: "github.com/cert-manager/cert-manager",
+            folder: "deploy/crds",
+            files: &[],
+            name: CERT_MANAGER_CRDS,
+        }],
     },
 ];
+
+/// What only tests of names and routes need: see [`Binaries::with_dns`].
+const DNS: [GoModule; 3] = [
+    GoModule {
+        name: "coredns",
+        upstream: "github.com/coredns/coredns",
+        version_packages: &[],
+        programs: &[("coredns", "coredns")],
+        data: &[],
+    },
+    GoModule {
+        name: "external-dns",
+        upstream: "sigs.k8s.io/external-dns",
+        version_packages: &[],
+        programs: &[("external-dns", "external-dns")],
+        data: &[Data {
+            module: "sigs.k8s.io/external-dns",
+            folder: "config/crd/standard",
+            files: &[],
+            name: DNS_ENDPOINT_CRDS,
+        }],
+    },
+    GoModule {
+        name: "definitions",
+        upstream: "sigs.k8s.io/gateway-api",
+        version_packages: &[],
+        programs: &[],
+        data: &[
+            Data {
+                module: "sigs.k8s.io/gateway-api",
+                folder: "config/crd/standard",
+                files: &["_gatewayclasses.yaml", "_gateways.yaml", "_httproutes.yaml"],
+                name: GATEWAY_CRDS,
+            },
+            Data {
+                module: "sigs.k8s.io/mcs-api",
+                folder: "config/crd",
+                files: &[],
+                name: MULTI_CLUSTER_SERVICES_CRDS,
+            },
+        ],
+    },
+];
+
+const fn kwok_stages(folder: &'static str) -> Data {
+    Data {
+        module: "sigs.k8s.io/kwok",
+        folder,
+        files: &[],
+        name: KWOK_STAGES,
+    }
+}
 
 /// The folders with the programs.
 #[derive(Clone, Debug)]
@@ -62,29 +126,39 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Finds all programs, after building those that are missing.
+    /// Finds the programs that every cluster needs, after building those that are missing.
     ///
     /// They are cached in `${XDG_CACHE_HOME:-~/.cache}/multicluster-scheduler/testbed`. `TESTBED_BIN_DIR` names a folder
     /// with ready ones instead, under the names that `testbed build` gives them.
     pub async fn ensure() -> Result<Self> {
-        let folders = match env::var_os(BIN_DIR).filter(|value| !value.is_empty()) {
-            Some(folder) => vec![fs::canonicalize(&folder).with_context(|| format!("{BIN_DIR}={}", folder.display()))?],
-            None => {
-                let mut folders = Vec::new();
-                for module in &MODULES {
-                    folders.push(module.ensure().await?);
-                }
-                folders
+        Self { folders: Vec::new() }.with(&CLUSTERS).await
+    }
+
+    /// Besides, CoreDNS, external-dns, and definitions of custom resources. They take minutes to build, so nobody waits for
+    /// them who does not use them.
+    pub async fn with_dns(&self) -> Result<Self> {
+        self.clone().with(&DNS).await
+    }
+
+    async fn with(mut self, modules: &[GoModule]) -> Result<Self> {
+        match env::var_os(BIN_DIR).filter(|value| !value.is_empty()) {
+            Some(folder) => {
+                self.folders =
+                    vec![fs::canonicalize(&folder).with_context(|| format!("{BIN_DIR}={}", folder.display()))?];
             }
-        };
-        let binaries = Self { folders };
-        for (_, program) in MODULES.iter().flat_map(|module| module.programs) {
-            binaries.find(program)?;
+            None => {
+                for module in modules {
+                    self.folders.push(module.ensure().await?);
+                }
+            }
         }
-        for (_, data) in MODULES.iter().flat_map(|module| module.data) {
-            binaries.find(data)?;
+        for (_, program) in modules.iter().flat_map(|module| module.programs) {
+            self.find(program)?;
         }
-        Ok(binaries)
+        for data in modules.iter().flat_map(|module| module.data) {
+            self.find(data.name)?;
+        }
+        Ok(self)
     }
 
     /// The path of a program: `etcd`, `kube-apiserver`, `kubectl`, `kwok`, `cert-manager-controller` and so on.
@@ -108,6 +182,21 @@ impl Binaries {
     /// cert-manager's custom resource definitions.
     pub(crate) fn cert_manager_crds(&self) -> Result<Vec<PathBuf>> {
         yaml_files(&self.find(CERT_MANAGER_CRDS)?)
+    }
+
+    /// The definition of external-dns's DNSEndpoint; needs [`with_dns`](Self::with_dns).
+    pub fn dns_endpoint_crds(&self) -> Result<Vec<PathBuf>> {
+        yaml_files(&self.find(DNS_ENDPOINT_CRDS)?)
+    }
+
+    /// The definitions of the Gateway API's GatewayClass, Gateway and HTTPRoute; needs [`with_dns`](Self::with_dns).
+    pub fn gateway_crds(&self) -> Result<Vec<PathBuf>> {
+        yaml_files(&self.find(GATEWAY_CRDS)?)
+    }
+
+    /// The definitions of ServiceExport and ServiceImport; needs [`with_dns`](Self::with_dns).
+    pub fn multi_cluster_services_crds(&self) -> Result<Vec<PathBuf>> {
+        yaml_files(&self.find(MULTI_CLUSTER_SERVICES_CRDS)?)
     }
 }
 

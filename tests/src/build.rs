@@ -16,18 +16,32 @@ use crate::process::Process;
 /// How often a build that takes long says so.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// A Go module whose `tool` lines name programs.
+/// A Go module whose `tool` lines name programs, or whose `require` lines name modules with data.
+#[derive(Debug)]
 pub(crate) struct GoModule {
     /// The folder under `go`.
     pub name: &'static str,
-    /// The upstream module: its version is written into the programs, its folder holds the data.
+    /// The upstream module: its version is written into the programs.
     pub upstream: &'static str,
     /// The Go packages with the variables `gitVersion`, `gitMajor` and `gitMinor`.
     pub version_packages: &'static [&'static str],
     /// Programs: the name that Go gives them, and ours.
     pub programs: &'static [(&'static str, &'static str)],
-    /// Folders of YAML files in the upstream module, and our name for all their files together.
-    pub data: &'static [(&'static str, &'static str)],
+    /// Files that come with the modules.
+    pub data: &'static [Data],
+}
+
+/// YAML files of a module.
+#[derive(Debug)]
+pub(crate) struct Data {
+    /// The module.
+    pub module: &'static str,
+    /// The folder in it.
+    pub folder: &'static str,
+    /// Only files whose names end with one of these; all of them if there is none.
+    pub files: &'static [&'static str],
+    /// Our name for all the files together.
+    pub name: &'static str,
 }
 
 impl GoModule {
@@ -72,21 +86,24 @@ impl GoModule {
 
     async fn build(&self, folder: &Path) -> Result<()> {
         let names: Vec<&str> = self.programs.iter().map(|(_, ours)| *ours).collect();
-        eprintln!(
-            "testbed: building {} ({}), once on this machine",
-            self.name,
-            names.join(", ")
-        );
+        let what = if names.is_empty() { "data".to_owned() } else { names.join(", ") };
+        eprintln!("testbed: building {} ({what}), once on this machine", self.name);
         let start = Instant::now();
         fs::create_dir_all(folder)?;
         let version = self.go(&["list", "-m", "-f", "{{.Version}}", self.upstream])?;
-        self.compile(folder, &version, start).await?;
-        for (theirs, ours) in self.programs {
-            fs::rename(folder.join(theirs), folder.join(ours)).with_context(|| format!("go built no {theirs}"))?;
+        if !self.programs.is_empty() {
+            self.compile(folder, &version, start).await?;
         }
-        let upstream = PathBuf::from(self.go(&["list", "-m", "-f", "{{.Dir}}", self.upstream])?);
-        for (theirs, ours) in self.data {
-            copy_yaml(&upstream.join(theirs), &folder.join(ours))?;
+        for (theirs, ours) in self.programs {
+            if theirs != ours {
+                fs::rename(folder.join(theirs), folder.join(ours)).with_context(|| format!("go built no {theirs}"))?;
+            }
+        }
+        for data in self.data {
+            // Compiled modules are there already; others are fetched now.
+            self.go(&["mod", "download", data.module])?;
+            let module = PathBuf::from(self.go(&["list", "-m", "-f", "{{.Dir}}", data.module])?);
+            data.copy(&module, folder)?;
         }
         eprintln!(
             "testbed: built {} {version} in {} s",
@@ -195,17 +212,21 @@ async fn lock(path: &Path, name: &str) -> Result<File> {
         .context("cannot lock the build cache")
 }
 
-fn copy_yaml(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
-        let path = entry?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            continue;
-        };
-        if name.ends_with(".yaml") && name != "kustomization.yaml" {
-            // Written anew, because files in Go's module cache are read-only.
-            fs::write(to.join(name), fs::read(&path)?)?;
+impl Data {
+    fn copy(&self, module: &Path, to: &Path) -> Result<()> {
+        let (from, to) = (module.join(self.folder), to.join(self.name));
+        fs::create_dir_all(&to)?;
+        for entry in fs::read_dir(&from).with_context(|| from.display().to_string())? {
+            let path = entry?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let wanted = self.files.is_empty() || self.files.iter().any(|end| name.ends_with(end));
+            if wanted && name.ends_with(".yaml") && name != "kustomization.yaml" {
+                // Written anew, because files in Go's module cache are read-only.
+                fs::write(to.join(name), fs::read(&path)?)?;
+            }
         }
+        Ok(())
     }
-    Ok(())
 }

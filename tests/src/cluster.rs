@@ -175,7 +175,7 @@ impl Cluster {
         self.launch(
             Component::Etcd,
             "etcd",
-            components::etcd(&self.ports, &self.dir.join("etcd")),
+            components::etcd(self.ports.etcd, self.ports.etcd_peer, &self.dir.join("etcd")),
         )?;
         let mut args = components::apiserver(&self.ports, &self.certificates);
         args.extend(options.apiserver_args.clone());

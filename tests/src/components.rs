@@ -86,9 +86,9 @@ impl Certificates {
     }
 }
 
-pub(crate) fn etcd(ports: &Ports, data: &Path) -> Vec<String> {
-    let client = format!("http://127.0.0.1:{}", ports.etcd);
-    let peer = format!("http://127.0.0.1:{}", ports.etcd_peer);
+pub(crate) fn etcd(client_port: u16, peer_port: u16, data: &Path) -> Vec<String> {
+    let client = format!("http://127.0.0.1:{client_port}");
+    let peer = format!("http://127.0.0.1:{peer_port}");
     vec![
         "--name=testbed".into(),
         format!("--data-dir={}", data.display()),

@@ -10,6 +10,7 @@
 //!          │                                                ├─ kwok ─▶ fake nodes
 //!          │                                                └─ cert-manager, cainjector (on request)
 //!          ├─▶ Cluster "target" ─▶ …
+//!          ├─▶ Dns: etcd ◀─ external-dns, CoreDNS ◀─ Resolver (on request)
 //!          └─▶ Process: our own programs, spawned by a test
 //! ```
 //!
@@ -25,15 +26,18 @@ mod cert_manager;
 mod cluster;
 mod components;
 pub mod demo;
+pub mod dns;
 pub mod https;
 mod kubeconfig;
 mod link;
+pub mod load_balancers;
 mod nodes;
 mod objects;
 mod pki;
 mod ports;
 mod process;
 pub mod product;
+pub mod resolver;
 mod run;
 mod scheduler;
 pub mod soak;

@@ -1,0 +1,90 @@
+//! Names, as a user's resolver sees them: what external-dns reads in a cluster, CoreDNS answers.
+//!
+//! ```text
+//!            DNSEndpoints ─▶ external-dns ─▶ etcd ──────┐
+//! cluster ─┬ DNSEndpoints ─▶ external-dns ─▶ Provider ──┼─▶ CoreDNS ◀─ Resolver
+//!          └ Ingresses, Services ─▶ external-dns ─▶ etcd┘
+//! ```
+//!
+//! Each external-dns has a zone of its own, so none deletes what another one wrote. All are the real programs, but for
+//! [`Provider`]: it plays a provider that knows set identifiers, weights and regions, as Route 53 does. External-dns's own
+//! CoreDNS provider does not know them: see [`Zone::Simple`].
+
+mod external_dns;
+mod provider;
+mod server;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use anyhow::Result;
+
+pub use provider::Provider;
+
+use crate::resolver::Resolver;
+use crate::{Cluster, Process, Testbed};
+
+/// Who answers for a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// A provider that knows set identifiers: DNSEndpoints of all policies.
+    Weighted,
+    /// CoreDNS with etcd: DNSEndpoints of one record for each name. (external-dns v0.21's provider for it does not store
+    /// set identifiers, and leaves old records behind when there are several for one name.)
+    Simple,
+    /// The same, from the status of Ingresses, Gateways' routes and Services, without our DNSEndpoints.
+    Status,
+    /// Where the load balancers of clouds have their names.
+    LoadBalancers,
+}
+
+impl Zone {
+    /// The zone's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Weighted => "weighted.example",
+            Self::Simple => "simple.example",
+            Self::Status => "status.example",
+            Self::LoadBalancers => "lb.example",
+        }
+    }
+
+    /// A name in this zone.
+    pub fn host(self, name: &str) -> String {
+        format!("{name}.{}", self.name())
+    }
+}
+
+/// A DNS server and what feeds it. Dropped, all its processes end.
+pub struct Dns {
+    /// Asks the server.
+    pub resolver: Resolver,
+    /// What plays Route 53.
+    pub provider: Provider,
+    processes: Vec<Process>,
+}
+
+impl Dns {
+    /// Starts all of it for a source cluster, in which external-dns's and the Gateway API's definitions are, and waits until
+    /// it answers. `names` are those of load balancers, in [`Zone::LoadBalancers`].
+    pub async fn start(testbed: &Testbed, source: &Cluster, names: &BTreeMap<String, Vec<IpAddr>>) -> Result<Self> {
+        let binaries = testbed.binaries().with_dns().await?;
+        let provider = Provider::start().await?;
+        let (mut processes, etcd) = (Vec::new(), server::Etcd::start(testbed)?);
+        let (coredns, resolver) = server::start(testbed, &binaries, &etcd, &provider, names).await?;
+        for zone in [Zone::Simple, Zone::Weighted, Zone::Status] {
+            processes.push(external_dns::start(testbed, &binaries, source, zone, &etcd, &provider).await?);
+        }
+        processes.extend([coredns, etcd.process]);
+        Ok(Self {
+            resolver,
+            provider,
+            processes,
+        })
+    }
+
+    /// An error if one of the processes has ended.
+    pub fn check(&self) -> Result<()> {
+        self.processes.iter().try_for_each(Process::check)
+    }
+}
