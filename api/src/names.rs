@@ -67,6 +67,35 @@ pub const FILES_REFUSED: &str = "multicluster.admiralty.io/files-refused";
 /// Annotation of delegates.
 pub const IS_DELEGATE: &str = "multicluster.admiralty.io/is-delegate";
 
+/// Annotation of Services, Ingresses and HTTPRoutes: how their names lead to clusters.
+pub const DNS_POLICY: &str = "multicluster.admiralty.io/dns-policy";
+/// Annotation of the same: seconds that resolvers may keep an answer.
+pub const DNS_TTL: &str = "multicluster.admiralty.io/dns-ttl";
+/// Annotation of the same: names, besides those in the spec.
+pub const DNS_HOSTS: &str = "multicluster.admiralty.io/dns-hosts";
+/// Annotation of the same: which clusters are preferred, for the policy `failover`.
+pub const DNS_FAILOVER_ORDER: &str = "multicluster.admiralty.io/dns-failover-order";
+/// Annotation of the same: factors of the clusters' weights.
+pub const DNS_WEIGHTS: &str = "multicluster.admiralty.io/dns-weights";
+/// Annotation of the same: properties of the records that one DNS provider understands.
+pub const DNS_PROPERTIES: &str = "multicluster.admiralty.io/dns-properties";
+/// What external-dns' own annotations begin with.
+pub const EXTERNAL_DNS_PREFIX: &str = "external-dns.alpha.kubernetes.io/";
+
+/// Label and annotation of EndpointSlices and DNSEndpoints: what they expose. `ingress.web`, or for the annotation
+/// `ingress/web`.
+pub const EXPOSES: &str = "multicluster.admiralty.io/exposes";
+/// Label and annotation of EndpointSlices that expose something: the virtual node of the cluster.
+pub const CLUSTER: &str = "multicluster.admiralty.io/cluster";
+/// Annotation of EndpointSlices that expose something: how much of the traffic the cluster should get.
+pub const WEIGHT: &str = "multicluster.admiralty.io/weight";
+/// Annotation of EndpointSlices that expose something: the cluster's region.
+pub const REGION: &str = "multicluster.admiralty.io/region";
+/// Label of objects that others make for us to look after, and we for others.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of [`MANAGED_BY`] of what the agent makes.
+pub const MANAGED_BY_AGENT: &str = "multicluster-agent";
+
 /// Label of the virtual node of a [`crate::Target`]: its name.
 pub const TARGET_NAME: &str = "multicluster.admiralty.io/target-name";
 /// Label of the virtual node of a [`crate::Target`]: its namespace.

@@ -3,6 +3,17 @@
 //! Facts about the copies of Services, Ingresses and HTTPRoutes in the targets come back as the source objects' status, as
 //! DNS records, and as EndpointSlices.
 //!
-//! * [`site`]: the facts, of one cluster.
+//! * [`site`]: the facts, of one cluster. [`cluster`]: which clusters serve. Pure.
+//! * [`dns_name`]: names under which applications are reached. Pure.
+//! * [`policy`], [`properties`]: what annotations say about DNS. Pure.
+//! * [`preference`]: which clusters are preferred, and by how much. Pure.
+//! * [`records`], [`sets`]: DNS records. Pure.
 
+pub mod cluster;
+pub mod dns_name;
+pub mod policy;
+pub mod preference;
+pub mod properties;
+pub mod records;
+pub mod sets;
 pub mod site;
