@@ -6,6 +6,7 @@
 //! pods ─────▶ "single" cluster, and source + 2 targets in turn          pods a second, writes, CPU, memory
 //! writes ───▶ source + 6 targets                                        writes per pod
 //! failover ─▶ source + 2 targets, one of them hangs                     seconds until noticed, mended, cleaned up
+//! follow ───▶ source with 5,000 ConfigMaps + 2 targets                 seconds until a change arrives, memory
 //! soak ─────▶ source + 3 targets, things break at random                faults, promises broken
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod binds;
 mod failover;
 mod filter_load;
+mod follow;
 pub(crate) mod percentiles;
 pub(crate) mod proc;
 mod processes;
@@ -72,17 +74,20 @@ pub enum Part {
     Writes,
     /// A target that hangs.
     Failover,
+    /// Files that follow pods.
+    Follow,
     /// Two minutes of the soak.
     Soak,
 }
 
 impl Part {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Webhook,
         Self::Filter,
         Self::Pods,
         Self::Writes,
         Self::Failover,
+        Self::Follow,
         Self::Soak,
     ];
 
@@ -93,6 +98,7 @@ impl Part {
             Self::Pods => "pods",
             Self::Writes => "writes",
             Self::Failover => "failover",
+            Self::Follow => "follow",
             Self::Soak => "soak",
         }
     }
@@ -131,6 +137,7 @@ async fn measure(part: Part, args: &Args, programs: &Programs, dir: &Path, summa
         }
         Part::Writes => throughput::count_writes(&testbed, shape(6, 4, args.pods * 3 / 5), dir, summary).await,
         Part::Failover => failover::measure(&testbed, args.repeat.into(), summary).await,
+        Part::Follow => follow::measure(&testbed, summary).await,
         Part::Soak => measure_soak(summary).await,
     }
     .with_context(|| format!("measuring {}", part.name()))
