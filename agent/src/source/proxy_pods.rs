@@ -12,6 +12,7 @@ use multicluster_api::view::{ContainerView, PodView};
 use multicluster_api::{fence, names};
 use parking_lot::RwLock;
 
+use super::ports::{NamedPorts, named_ports};
 use crate::changes::Key;
 
 /// What is kept of a proxy pod.
@@ -43,6 +44,10 @@ pub struct ProxyPod {
     pub traceparent: Option<String>,
     /// Names of the containers, init containers and ephemeral containers.
     pub containers: Vec<String>,
+    /// The names that its containers give to ports.
+    pub ports: NamedPorts,
+    /// Its name in DNS, and the Service below which it has it.
+    pub dns_name: Option<Box<(String, String)>>,
     /// The status as last read or written.
     pub status: PodStatus,
     /// Version of the pod.
@@ -118,6 +123,8 @@ impl From<PodView> for ProxyPod {
             traceparent: pod.annotations().get(names::TRACEPARENT).cloned(),
             annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
             resource_version: pod.resource_version().unwrap_or_default(),
+            ports: named_ports(&pod.spec),
+            dns_name: pod.spec.hostname.zip(pod.spec.subdomain).map(Box::new),
             node_name: pod.spec.node_name,
             containers: names(pod.spec.containers)
                 .chain(names(pod.spec.init_containers))
