@@ -7,13 +7,21 @@
 //! * [`dns_name`]: names under which applications are reached. Pure.
 //! * [`policy`], [`properties`]: what annotations say about DNS. Pure.
 //! * [`preference`]: which clusters are preferred, and by how much. Pure.
-//! * [`records`], [`sets`]: DNS records. Pure.
+//! * [`claims`]: who has a name. Pure.
+//! * [`records`], [`sets`]: DNS records. [`dns_endpoints`]: the objects that have them. Pure.
+//! * [`slices`]: EndpointSlices of external addresses. [`owned`]: how our objects are marked. Pure.
+//! * [`status`]: what Ingresses, Services and Gateways show. Pure.
 
+pub mod claims;
 pub mod cluster;
+pub mod dns_endpoints;
 pub mod dns_name;
+pub mod owned;
 pub mod policy;
 pub mod preference;
 pub mod properties;
 pub mod records;
 pub mod sets;
 pub mod site;
+pub mod slices;
+pub mod status;
