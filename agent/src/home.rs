@@ -15,6 +15,7 @@ use crate::events::Events;
 use crate::leader::fence::Fence;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::source::clusters::Clusters;
 use crate::source::health::{Limits, Reach};
 use crate::source::mass_failure::MassFailure;
 use crate::source::out_of_service::OutOfService;
@@ -38,6 +39,8 @@ pub struct Home {
     pub metrics: Arc<Metrics>,
     /// Its proxy pods.
     pub pods: ProxyPods,
+    /// Which cluster each target leads to.
+    pub clusters: Clusters,
     /// Virtual nodes that an administrator has given up.
     pub out_of_service: OutOfService,
     /// Pods (by UID) that may belong to no target.

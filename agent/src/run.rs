@@ -18,6 +18,7 @@ use crate::home::Home;
 use crate::leader::{self, Candidate, Term};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::source::clusters::Clusters;
 use crate::source::fleet::Fleet;
 use crate::source::held::HeldPods;
 use crate::source::mass_failure::MassFailure;
@@ -162,6 +163,7 @@ impl Agent {
             events,
             metrics: self.metrics.clone(),
             pods: ProxyPods::default(),
+            clusters: Clusters::default(),
             out_of_service: OutOfService::default(),
             queue: Queue::new(&self.metrics.queues.homeless),
         });

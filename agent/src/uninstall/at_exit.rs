@@ -52,6 +52,8 @@ impl Leaving {
             // What is still ending then is the kubelet's: it was asked to.
             until_none(deadline, || cleaner.delegates()).await?;
             cleaner.source_bindings().await?;
+            // Sources that are still connected have lost their rights now, and put nothing back.
+            until_none(deadline, || cleaner.copies()).await?;
         }
         if self.roles.contains(&Role::Source) {
             cleaner.withdraw(self.targets, &self.cluster_name, PATIENCE).await;

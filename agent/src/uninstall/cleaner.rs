@@ -10,15 +10,18 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, Resource, ResourceExt};
 use multicluster_api::view::PodView;
 use multicluster_api::{PodChaperon, TargetRef, names};
+use multicluster_targets::identity::user_name;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::plan;
 use crate::api_error;
+use crate::source::clusters::Others;
+use crate::source::following::recall::{self, Whose, recall};
 use crate::source::keep_node::LEASE_NAMESPACE;
 use crate::source::withdraw::withdraw;
 use crate::target::grants;
@@ -64,10 +67,78 @@ impl Cleaner {
                 Ok(Ok(0)) => {}
                 Ok(Ok(count)) => self.say(format!("target {name}: deleted {count} chaperons and their delegates")),
                 Ok(Err(error)) => self.say(format!("target {name}: pods may be left there: {error}")),
-                Err(_) => self.say(format!("target {name}: pods may be left there: it does not answer")),
+                Err(_) => return self.say(format!("target {name}: pods may be left there: it does not answer")),
+            }
+            if tokio::time::timeout(patience, self.recall(reached, cluster_name))
+                .await
+                .is_err()
+            {
+                self.say(format!(
+                    "target {name}: what followed pods may be left there: it does not answer"
+                ));
             }
         });
         future::join_all(withdrawals).await;
+    }
+
+    /// Take back what has followed pods to a target. No other target of this cluster needs it any more.
+    async fn recall(&self, reached: &Reached, cluster_name: &str) {
+        let user = user_name(&reached.client).await;
+        let whose = Whose {
+            cluster_name,
+            namespace: reached.target.namespace.as_deref(),
+            others: &Others::default(),
+            user: user.as_deref(),
+        };
+        let recalled = recall(&reached.client, &whose).await;
+        let name = &reached.target;
+        if recalled.deleted > 0 {
+            let count = recalled.deleted;
+            self.say(format!("target {name}: deleted {count} copies of what followed pods"));
+        }
+        for left in recalled.left {
+            self.say(format!("target {name}: what followed pods may be left there: {left}"));
+        }
+    }
+
+    /// Delete all copies of what followed pods to this cluster, whichever source they belong to. What cannot be deleted is
+    /// told, and left: nothing waits for it.
+    pub async fn copies(&self) -> Result<usize, kube::Error> {
+        let marked = ListParams::default().labels(names::PARENT_CLUSTER_NAME);
+        let mut count = 0;
+        for resource in recall::kinds() {
+            let found = match Api::<DynamicObject>::all_with(self.client.clone(), &resource)
+                .list_metadata(&marked)
+                .await
+            {
+                Err(error) if api_error::is_not_found(&error) => continue,
+                Err(error) => {
+                    self.say(format!(
+                        "{} that followed pods here may be left: {error}",
+                        resource.plural
+                    ));
+                    continue;
+                }
+                Ok(found) => found.items.into_iter().map(|object| object.metadata),
+            };
+            let alive = found.filter(|metadata| metadata.deletion_timestamp.is_none());
+            let copies: Vec<_> = alive.filter(recall::is_copy).collect();
+            count += copies.len();
+            stream::iter(copies.iter().map(|copy| self.copy(&resource, copy)))
+                .buffer_unordered(CONCURRENCY)
+                .try_collect::<()>()
+                .await?;
+        }
+        Ok(count)
+    }
+
+    async fn copy(&self, resource: &ApiResource, metadata: &ObjectMeta) -> Result<(), kube::Error> {
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), namespace, resource);
+        let exactly = exactly(metadata, DeleteParams::default());
+        api_error::ignore_gone(api.delete(metadata.name.as_deref().unwrap_or_default(), &exactly).await)?;
+        self.say(format!("deleted {}", describe_as(&resource.kind, metadata)));
+        Ok(())
     }
 
     /// Delete virtual nodes, each with its Lease.
@@ -198,11 +269,7 @@ impl Cleaner {
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
     {
         let name = metadata.name.as_deref().unwrap_or_default();
-        let exactly = with.clone().preconditions(Preconditions {
-            uid: metadata.uid.clone(),
-            ..Default::default()
-        });
-        api_error::ignore_gone(api.delete(name, &exactly).await)?;
+        api_error::ignore_gone(api.delete(name, &exactly(metadata, with.clone())).await)?;
         self.say(format!("deleted {}", describe::<K>(metadata)));
         Ok(())
     }
@@ -260,11 +327,24 @@ pub fn marked() -> ListParams {
     ListParams::default().labels(&format!("{}=true", names::HAS_FINALIZER))
 }
 
+/// This object, and no other one that has its name by now.
+fn exactly(metadata: &ObjectMeta, with: DeleteParams) -> DeleteParams {
+    with.preconditions(Preconditions {
+        uid: metadata.uid.clone(),
+        ..Default::default()
+    })
+}
+
 /// Kind, namespace and name.
 pub fn describe<K: Resource<DynamicType = ()>>(metadata: &ObjectMeta) -> String {
+    describe_as(&K::kind(&()), metadata)
+}
+
+/// The same of a kind that is known by its name alone.
+pub fn describe_as(kind: &str, metadata: &ObjectMeta) -> String {
     let name = metadata.name.as_deref().unwrap_or_default();
     match &metadata.namespace {
-        None => format!("{} {name}", K::kind(&())),
-        Some(namespace) => format!("{} {namespace}/{name}", K::kind(&())),
+        None => format!("{kind} {name}"),
+        Some(namespace) => format!("{kind} {namespace}/{name}"),
     }
 }

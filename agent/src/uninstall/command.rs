@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use multicluster_api::target::{Access, AnyTarget};
 use multicluster_api::{ClusterTarget, PodChaperon, Target, names};
@@ -20,9 +20,10 @@ use multicluster_runtime::cluster::ClusterArgs;
 use multicluster_targets::{cluster_name, kubeconfig};
 use serde::de::DeserializeOwned;
 
-use super::cleaner::{Cleaner, Reached, describe, until_none};
+use super::cleaner::{Cleaner, Reached, describe, describe_as, until_none};
 use super::{plan, rights};
 use crate::api_error;
+use crate::source::following::recall;
 
 /// How long a target may take to give back what is ours.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -79,9 +80,10 @@ async fn clean_up(cleaner: &Cleaner, client: &Client, name: Option<&str>) -> any
     stop_programs(cleaner, client).await?;
     let name = cluster_name(client, name).await?;
     if targets.is_empty() {
-        let label = names::PARENT_CLUSTER_NAME;
+        let ours = format!("-A -l {}={name}", names::PARENT_CLUSTER_NAME);
         cleaner.say(format!(
-            "no target can be reached from here; in each: kubectl delete podchaperons -A -l {label}={name}"
+            "no target can be reached from here; in each: kubectl delete podchaperons {ours}; kubectl delete \
+             configmaps,secrets,services,ingresses {ours}; the same for httproutes where there are any"
         ));
     }
     cleaner.withdraw(targets, &name, PATIENCE).await;
@@ -102,7 +104,7 @@ async fn clean_up(cleaner: &Cleaner, client: &Client, name: Option<&str>) -> any
     cleaner.delegates().await?;
     cleaner.source_bindings().await?;
     until_none(deadline, || async {
-        Ok(cleaner.chaperons().await? + cleaner.delegates().await?)
+        Ok(cleaner.chaperons().await? + cleaner.delegates().await? + cleaner.copies().await?)
     })
     .await?;
     rights::release(cleaner, client).await?;
@@ -228,8 +230,27 @@ async fn leftovers(client: &Client) -> Result<Vec<String>, kube::Error> {
         find::<PodChaperon>(client, &all, |_| true).await?,
         find::<Pod>(client, &delegates, plan::is_delegate).await?,
         find::<ClusterRoleBinding>(client, &all, plan::is_source_binding).await?,
+        copies(client).await?,
     ]
     .concat())
+}
+
+/// What followed pods here from any source.
+async fn copies(client: &Client) -> Result<Vec<String>, kube::Error> {
+    let marked = ListParams::default().labels(names::PARENT_CLUSTER_NAME);
+    let mut left = vec![];
+    for resource in recall::kinds() {
+        let found = match Api::<DynamicObject>::all_with(client.clone(), &resource)
+            .list_metadata(&marked)
+            .await
+        {
+            Err(error) if api_error::is_not_found(&error) => continue,
+            found => found?,
+        };
+        let ours = found.iter().filter(|object| recall::is_copy(&object.metadata));
+        left.extend(ours.map(|object| describe_as(&resource.kind, &object.metadata)));
+    }
+    Ok(left)
 }
 
 /// What of the manifests is still there.

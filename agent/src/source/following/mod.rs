@@ -14,6 +14,7 @@
 //! * [`object`]: kinds and keys. [`facts`]: what is known of the source's objects.
 //! * [`needs`]: which object is needed where. An index.
 //! * [`copy`]: what of an object is written. Pure.
+//! * [`recall`]: takes copies back, all at once.
 //! * [`held`]: what is there already. [`mod@plan`]: what to do about it. Pure.
 
 pub mod copy;
@@ -22,3 +23,4 @@ pub mod held;
 pub mod needs;
 pub mod object;
 pub mod plan;
+pub mod recall;

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use kube::{Api, Client};
 use multicluster_api::target::AnyTarget;
-use multicluster_api::{ClusterSummary, names};
+use multicluster_api::{ClusterSummary, TargetRef, names};
+use multicluster_targets::identity::user_name;
 
-use super::call::{CallError, call};
+use super::call::{CALL_TIMEOUT, CallError, call};
 use super::{Link, WITHDRAWAL};
-use crate::source::withdraw::withdraw;
+use crate::source::following::recall::{Whose, recall};
+use crate::source::withdraw::{WithdrawError, withdraw};
 
 /// How long to wait before a question without an answer is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -74,6 +76,9 @@ impl Link {
             }
         }
         *self.moved.lock() = None;
+        if let Some(id) = &*self.cluster_id.lock() {
+            self.home.clusters.leads_to(&target.target, id);
+        }
         *self.client.lock() = Some(client.clone());
         self.settled.store(true, Ordering::SeqCst);
     }
@@ -87,8 +92,8 @@ impl Link {
             ));
         };
         let old = self.home.fence.guard(old);
-        let deleted = withdraw(&old, &target.target, &self.home.cluster_name, WITHDRAWAL).await;
-        match deleted {
+        let known = self.cluster_id.lock().clone();
+        match self.take_back(&old, &target.target, known.as_deref()).await {
             Ok(deleted) => {
                 tracing::info!(node = self.node, deleted, "another cluster; the old one is left");
                 self.count_deleted(deleted as u64);
@@ -99,10 +104,41 @@ impl Link {
             )),
         }
     }
+
+    /// Take back what is ours in a cluster: chaperons, by them delegates, and then what followed them. Returns how many
+    /// chaperons there were.
+    pub(super) async fn take_back(
+        &self,
+        client: &Client,
+        target: &TargetRef,
+        cluster: Option<&str>,
+    ) -> Result<usize, WithdrawError> {
+        let name = &self.home.cluster_name;
+        let withdrawn = withdraw(client, target, name, WITHDRAWAL).await;
+        // Delegates that take their time to end have read their files.
+        if let Err(error @ WithdrawError::Call(_)) = withdrawn {
+            return Err(error);
+        }
+        let user = tokio::time::timeout(CALL_TIMEOUT, user_name(client))
+            .await
+            .ok()
+            .flatten();
+        let whose = Whose {
+            cluster_name: name,
+            namespace: target.namespace.as_deref(),
+            others: &self.home.clusters.others(target, cluster),
+            user: user.as_deref(),
+        };
+        let recalled = recall(client, &whose).await;
+        if !recalled.left.is_empty() {
+            tracing::warn!(node = self.node, left = ?recalled.left, "what followed pods may be left in the target");
+        }
+        withdrawn
+    }
 }
 
 /// The identity in the cluster's summary, if there is a summary, and an identity in it.
-async fn identity(client: &Client) -> Result<Option<Option<String>>, CallError> {
+pub(super) async fn identity(client: &Client) -> Result<Option<Option<String>>, CallError> {
     let summaries = Api::<ClusterSummary>::all(client.clone());
     let summary = call(summaries.get_opt(names::CLUSTER_SUMMARY)).await?;
     Ok(summary.map(|summary| summary.spec.cluster_id))

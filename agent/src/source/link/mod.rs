@@ -20,6 +20,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use identity::identity;
+
 use super::chaperons::Chaperons;
 use super::health::Health;
 use super::judge::Judge;
@@ -28,7 +30,6 @@ use super::left_overs::LeftOvers;
 use super::proxy_pods::ProxyPod;
 use super::release::Silence;
 use super::strays::Strays;
-use super::withdraw::withdraw;
 use crate::home::Home;
 use crate::metrics::TargetLabel;
 use crate::queue::Queue;
@@ -82,7 +83,10 @@ impl Link {
     /// Not yet connected.
     pub fn new(home: Arc<Home>, target: AnyTarget) -> Arc<Self> {
         let node = target.target.virtual_node().as_str().to_owned();
-        let cluster_id = Mutex::new(target.status.cluster_id.clone());
+        let cluster_id = target.status.cluster_id.clone();
+        if let Some(id) = &cluster_id {
+            home.clusters.leads_to(&target.target, id);
+        }
         let keeper = NodeKeeper::new(home.client.clone(), &node, home.events.clone(), home.metrics.clone());
         Arc::new(Self {
             node,
@@ -101,7 +105,7 @@ impl Link {
             unseen: Mutex::default(),
             strays: Arc::default(),
             told_forbidden: AtomicBool::new(false),
-            cluster_id,
+            cluster_id: Mutex::new(cluster_id),
             client: Mutex::default(),
             settled: AtomicBool::new(false),
             moved: Mutex::default(),
@@ -199,11 +203,22 @@ impl Link {
     pub async fn remove(&self, client: Option<Client>) {
         self.home.forget_failure(&self.node);
         let target = self.target.read().target.clone();
+        // At first: of two targets that go together, one takes along what is there for both.
+        self.home.clusters.forget(&target);
         let unsettled = client.filter(|_| !self.settled.load(Ordering::SeqCst));
-        let settled = self.client.lock().clone();
-        for client in settled.into_iter().chain(unsettled) {
+        let settled = self
+            .client
+            .lock()
+            .clone()
+            .map(|client| (client, self.cluster_id.lock().clone()));
+        let unsettled = unsettled.map(|client| (client, None));
+        for (client, cluster) in settled.into_iter().chain(unsettled) {
             let client = self.home.fence.guard(client);
-            match withdraw(&client, &target, &self.home.cluster_name, WITHDRAWAL).await {
+            let cluster = match cluster {
+                None => identity(&client).await.ok().flatten().flatten(),
+                known => known,
+            };
+            match self.take_back(&client, &target, cluster.as_deref()).await {
                 Ok(deleted) => self.count_deleted(deleted as u64),
                 Err(error) => {
                     tracing::warn!(node = self.node, %error, "the target was removed; pods may be left there")
