@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use multicluster_api::TargetRef;
 use multicluster_api::virtual_node::short_hash;
 
 use super::network::Network;
@@ -58,15 +57,15 @@ impl ClusterName {
 pub struct Way {
     /// The virtual node.
     pub node: Arc<str>,
-    /// Which namespaces it serves.
-    pub target: TargetRef,
+    /// The only namespace that it serves, if it is not a whole cluster.
+    pub namespace: Option<String>,
     /// The cluster's identity, if it is known.
     pub cluster_id: Option<String>,
-    /// The target says by itself that it is the source.
-    pub is_self: bool,
+    /// It is the source.
+    pub own: bool,
     /// The network of the cluster's pods, as the target says.
     pub network: Network,
-    /// It is connected, and answers.
+    /// It answers, as far as anybody knows.
     pub healthy: bool,
 }
 
@@ -80,7 +79,7 @@ pub struct Cluster {
     /// Somebody can ask it how its pods do.
     pub healthy: bool,
     /// Targets that lead there, with what they serve. None for the source.
-    ways: Vec<(Arc<str>, TargetRef)>,
+    ways: Vec<(Arc<str>, Option<String>)>,
 }
 
 impl Cluster {
@@ -99,8 +98,8 @@ pub struct Clusters {
 }
 
 impl Clusters {
-    /// The source with its identity, and all targets.
-    pub fn new(source: &str, source_id: Option<&str>, network: Network, ways: &[Way]) -> Self {
+    /// The source, and all targets.
+    pub fn new(source: &str, network: Network, ways: &[Way]) -> Self {
         let home = Cluster {
             name: ClusterName::of(source),
             networks: [network].into(),
@@ -115,10 +114,10 @@ impl Clusters {
         ways.sort_by_key(|way| &way.node);
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
         for way in ways {
-            let id = way.cluster_id.as_deref();
+            let id = way.cluster_id.as_deref().filter(|id| !id.is_empty());
             let index = match id {
                 // How the source is connected, its own flag says.
-                _ if way.is_self || (id.is_some() && id == source_id) => 0,
+                _ if way.own => 0,
                 Some(id) if known.contains_key(id) => {
                     let index = known[id];
                     clusters.all[index].join(way);
@@ -157,7 +156,8 @@ impl Clusters {
         let Some(cluster) = self.of_node(node) else {
             return false;
         };
-        let mut serving = cluster.ways.iter().filter(|(_, target)| target.serves(namespace));
+        let serves = |served: &Option<String>| served.as_deref().is_none_or(|served| served == namespace);
+        let mut serving = cluster.ways.iter().filter(|(_, served)| serves(served));
         serving.next().is_some_and(|(first, _)| **first == *node)
     }
 }
@@ -168,13 +168,13 @@ impl Cluster {
             name: ClusterName::of(&way.node),
             networks: [way.network.clone()].into(),
             healthy: way.healthy,
-            ways: vec![(way.node.clone(), way.target.clone())],
+            ways: vec![(way.node.clone(), way.namespace.clone())],
         }
     }
 
     fn join(&mut self, way: &Way) {
         self.networks.insert(way.network.clone());
         self.healthy |= way.healthy;
-        self.ways.push((way.node.clone(), way.target.clone()));
+        self.ways.push((way.node.clone(), way.namespace.clone()));
     }
 }

@@ -9,16 +9,16 @@ use crate::source::imports::network::Network;
 fn way(target: TargetRef, cluster_id: &str) -> Way {
     Way {
         node: target.virtual_node().as_str().into(),
-        target,
+        namespace: target.namespace,
         cluster_id: Some(cluster_id.into()),
-        is_self: false,
+        own: false,
         network: Network::default(),
         healthy: true,
     }
 }
 
 fn clusters(ways: &[Way]) -> Clusters {
-    Clusters::new("hub", Some("id-of-hub"), Network::default(), ways)
+    Clusters::new("hub", Network::default(), ways)
 }
 
 fn in_network(network: &str, way: Way) -> Way {
@@ -71,12 +71,11 @@ fn two_targets_that_lead_to_one_cluster_are_one_cluster_and_one_looks_after_it()
 
 #[test]
 fn a_target_that_leads_to_the_source_is_the_source_and_looks_after_nothing() {
-    let by_flag = Way {
-        is_self: true,
-        cluster_id: None,
-        ..in_network("b", way(TargetRef::cluster("me"), "x"))
-    };
-    let ways = [by_flag, way(TargetRef::cluster("by-id"), "id-of-hub")];
+    let own = |way| Way { own: true, ..way };
+    let ways = [
+        own(in_network("b", way(TargetRef::cluster("me"), "x"))),
+        own(way(TargetRef::namespaced("default", "me"), "x")),
+    ];
     let clusters = clusters(&ways);
     assert_eq!(clusters.all().count(), 1);
     for way in &ways {
@@ -92,7 +91,7 @@ fn targets_whose_cluster_nobody_knows_are_clusters_of_their_own() {
         ..way(TargetRef::cluster(name), "")
     };
     let ways = [unknown("us"), unknown("eu")];
-    let clusters = Clusters::new("hub", None, Network::default(), &ways);
+    let clusters = Clusters::new("hub", Network::default(), &ways);
     assert_eq!(clusters.all().count(), 3);
 }
 

@@ -117,14 +117,14 @@ fn names_fit_and_differ() {
 fn a_cluster_sees_the_pods_that_it_reaches() {
     let way = |name: &str, network: &str| Way {
         node: TargetRef::cluster(name).virtual_node().as_str().into(),
-        target: TargetRef::cluster(name),
+        namespace: None,
         cluster_id: Some(name.into()),
-        is_self: false,
+        own: false,
         network: Network::new(network),
         healthy: true,
     };
     let ways = [way("us", ""), way("eu", "b")];
-    let clusters = Clusters::new("hub", None, Network::default(), &ways);
+    let clusters = Clusters::new("hub", Network::default(), &ways);
     let pods = ["admiralty-us", "admiralty-eu"].map(|node| Backend {
         cluster: clusters.of_node(node).unwrap().name.clone(),
         reachable: true,
