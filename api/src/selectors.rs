@@ -140,29 +140,33 @@ pub fn original(selector: &Labels, annotation: Option<&str>) -> Labels {
     let Some(known) = annotation.and_then(parse_original) else {
         return selector.clone();
     };
-    let delegate = delegate_labels(&known, None);
-    let keys = Keys {
-        own: &known,
-        delegate: &delegate,
-        no_prefix: None,
-    };
-    let forms: [&dyn Fn(&str) -> String; 4] =
-        [&|key| keys.key(key, &[]), &str::to_owned, &delegate_key, &colliding_key];
-    let of = |new: &String| {
-        let mut found = forms
-            .iter()
-            .filter_map(|form| known.keys().find(|key| form(key) == *new));
-        found.next().cloned()
-    };
+    if read_back(selector, &known, |value, was| value == was).as_ref() == Some(&known) {
+        return known;
+    }
     let (ours, plain): (Labels, Labels) = selector.clone().into_iter().partition(|(key, _)| names::is_ours(key));
-    let pairs = selector.iter().map(|(new, value)| Some((of(new)?, value.clone())));
-    let read_back = pairs.collect::<Option<Labels>>();
-    let is_whole = |read: &Labels| read.len() == selector.len() && (read.len() == known.len() || plain.is_empty());
-    match read_back.filter(is_whole) {
-        Some(read) => read,
+    let is_whole = |read: &Labels| read.len() == known.len() || plain.is_empty();
+    match read_back(selector, &known, |_, _| true).filter(is_whole) {
+        Some(edited) => edited,
         None if plain.is_empty() => ours,
         None => plain,
     }
+}
+
+/// The selector with the keys that it had before it was rewritten; `None` if it has others than those. Only one of several
+/// keys with one name can have the short form, so the other forms are looked for first.
+fn read_back(selector: &Labels, known: &Labels, is_same: impl Fn(&str, &str) -> bool) -> Option<Labels> {
+    let mut rest = selector.clone();
+    let mut read = Labels::new();
+    for (key, was) in known {
+        let forms = [key.clone(), colliding_key(key), delegate_key(key)];
+        let found = forms
+            .iter()
+            .find(|form| rest.get(*form).is_some_and(|value| is_same(value, was)));
+        if let Some(value) = found.and_then(|form| rest.remove(form)) {
+            read.insert(key.clone(), value);
+        }
+    }
+    rest.is_empty().then_some(read)
 }
 
 /// The annotation's value: a JSON or YAML mapping, or `k=v,k2=v2`. `None` when it is neither.
