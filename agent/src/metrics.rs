@@ -41,10 +41,10 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
-/// Kind of a summary.
+/// Kind of what is written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabel {
-    /// `ClusterSummary` or `NodeSummary`.
+    /// `ClusterSummary`, `NodeSummary`, `DNSEndpoint`, `EndpointSlice`, or `Status`.
     pub kind: &'static str,
 }
 
@@ -90,6 +90,8 @@ pub struct Metrics {
     pub summary_bytes: Family<KindLabel, Counter>,
     /// NodeSummaries that this cluster has.
     pub shards: Gauge,
+    /// Writes that make applications seen from outside.
+    pub exposure_writes: Family<KindLabel, Counter>,
     /// Work queues.
     pub queues: Queues,
 }
@@ -117,6 +119,7 @@ impl Default for Metrics {
             summaries: Family::default(),
             summary_bytes: Family::default(),
             shards: Gauge::default(),
+            exposure_writes: Family::default(),
             queues: Queues::default(),
         }
     }
@@ -173,6 +176,8 @@ impl Metrics {
         registry.register("summary_writes", "Summaries written", self.summaries.clone());
         let help = "JSON of the summaries written";
         registry.register_with_unit("summary_written", help, Unit::Bytes, self.summary_bytes.clone());
+        let help = "DNSEndpoints, EndpointSlices and statuses written or deleted for what is reached from outside";
+        registry.register("exposure_writes", help, self.exposure_writes.clone());
         let help = "NodeSummaries that this cluster has";
         registry.register("node_summary_shards", help, self.shards.clone());
     }

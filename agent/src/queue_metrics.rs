@@ -93,6 +93,9 @@ impl QueueMetrics {
     }
 }
 
+/// How many kinds of queues there are.
+const QUEUES: usize = 4;
+
 /// All queues of the agent.
 #[derive(Clone, Debug, Default)]
 pub struct Queues {
@@ -102,14 +105,17 @@ pub struct Queues {
     pub proxy_pods: QueueMetrics,
     /// Proxy pods that belong to no target.
     pub homeless: QueueMetrics,
+    /// What is reached from outside.
+    pub exposure: QueueMetrics,
 }
 
 impl Queues {
-    fn all(&self) -> [(&'static str, &QueueMetrics); 3] {
+    fn all(&self) -> [(&'static str, &QueueMetrics); QUEUES] {
         [
             ("delegates", &self.delegates),
             ("proxy_pods", &self.proxy_pods),
             ("homeless_proxy_pods", &self.homeless),
+            ("exposure", &self.exposure),
         ]
     }
 
@@ -215,7 +221,7 @@ fn each<M: EncodeMetric>(
     name: &str,
     help: &str,
     unit: Option<Unit>,
-    metrics: [(&'static str, M); 3],
+    metrics: [(&'static str, M); QUEUES],
 ) -> fmt::Result {
     let mut encoder = encoder.encode_descriptor(name, help, unit.as_ref(), metrics[0].1.metric_type())?;
     for (name, metric) in &metrics {

@@ -10,18 +10,28 @@
 //! * [`claims`]: who has a name. Pure.
 //! * [`records`], [`sets`]: DNS records. [`dns_endpoints`]: the objects that have them. Pure.
 //! * [`slices`]: EndpointSlices of external addresses. [`owned`]: how our objects are marked. Pure.
-//! * [`status`]: what Ingresses, Services and Gateways show. Pure.
+//! * [`status`]: what Ingresses, Services and Gateways show. Pure. [`statuses`], [`apply`]: and has it written.
+//! * [`facts`]: what must be known. [`controller`]: when to look. [`publish`]: and what is done then. [`shelf`]: our objects.
+//! * [`notices`]: what users are told. [`mod@withdraw`]: takes everything back.
 
+pub mod apply;
 pub mod claims;
 pub mod cluster;
+pub mod controller;
 pub mod dns_endpoints;
 pub mod dns_name;
+pub mod facts;
+pub mod notices;
 pub mod owned;
 pub mod policy;
 pub mod preference;
 pub mod properties;
+pub mod publish;
 pub mod records;
 pub mod sets;
+pub mod shelf;
 pub mod site;
 pub mod slices;
 pub mod status;
+pub mod statuses;
+pub mod withdraw;
