@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -18,6 +17,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::decide::{Action, decide};
+use super::delegate_pod::delegate_pod;
 use super::fence::{Heartbeats, Silences};
 use super::index::{Chaperon, Delegate, Index, Key};
 use crate::changes::{Change, changes, key_of};
@@ -313,33 +313,4 @@ fn unschedulable(message: &str) -> k8s_openapi::api::core::v1::PodCondition {
         message: Some(message.into()),
         ..Default::default()
     }
-}
-
-/// The pod that a chaperon asks for.
-fn delegate_pod(chaperon: &PodChaperon) -> RawPod {
-    let mut annotations = chaperon.annotations().clone();
-    for of_the_chaperon in [
-        names::VIRTUAL_NODE,
-        names::SOURCE_USER,
-        names::FENCE_AFTER,
-        names::HEARD,
-        names::AWAITS_FILES,
-        names::FILES_REFUSED,
-        names::TRACEPARENT,
-    ] {
-        annotations.remove(of_the_chaperon);
-    }
-    let owner = OwnerReference {
-        block_owner_deletion: Some(true),
-        ..chaperon.controller_owner_ref(&()).unwrap_or_default()
-    };
-    let metadata = ObjectMeta {
-        name: chaperon.metadata.name.clone(),
-        namespace: chaperon.metadata.namespace.clone(),
-        labels: chaperon.metadata.labels.clone(),
-        annotations: Some(annotations),
-        owner_references: Some(vec![owner]),
-        ..Default::default()
-    };
-    RawPod::new(metadata, chaperon.spec.pod.clone())
 }

@@ -12,6 +12,7 @@
 
 pub mod any_source;
 pub mod decide;
+mod delegate_pod;
 pub mod delegates;
 pub mod fence;
 pub mod grants;
