@@ -1,21 +1,22 @@
 //! What all links share: the source cluster, its proxy pods, and what is done to them there.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use multicluster_api::names;
 use parking_lot::Mutex;
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use crate::api_error;
 use crate::events::Events;
 use crate::leader::fence::Fence;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::source::clusters::Clusters;
+use crate::source::following::hub::Following;
 use crate::source::health::{Limits, Reach};
 use crate::source::mass_failure::MassFailure;
 use crate::source::out_of_service::OutOfService;
@@ -33,21 +34,46 @@ pub struct Home {
     pub limits: Limits,
     /// Whether most targets fail at once.
     pub mass_failure: Mutex<MassFailure>,
+    /// Whether most targets are in doubt at once.
+    pub mass_doubt: Mutex<MassFailure>,
     /// Events go here.
     pub events: Events,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Its proxy pods.
     pub pods: ProxyPods,
-    /// Which cluster each target leads to.
-    pub clusters: Clusters,
+    /// What follows them to the targets.
+    pub following: Arc<Following>,
+    /// The UID of its namespace kube-system, if that is known.
+    pub cluster_id: OnceCell<Option<String>>,
     /// Virtual nodes that an administrator has given up.
     pub out_of_service: OutOfService,
     /// Pods (by UID) that may belong to no target.
     pub queue: Queue<String>,
 }
 
+/// How long to wait before a question about the own cluster is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 impl Home {
+    /// The identity of the source, as its targets' identities are told; `None` when we may not know.
+    pub async fn cluster_id(&self) -> Option<&str> {
+        let ask = || async {
+            loop {
+                let namespaces = Api::<Namespace>::all(self.client.clone());
+                match namespaces.get_metadata("kube-system").await {
+                    Ok(namespace) => return namespace.metadata.uid,
+                    Err(error) if api_error::is_denied(&error) => return None,
+                    Err(error) => {
+                        tracing::warn!(%error, "reading the namespace kube-system, whose UID names this cluster")
+                    }
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+        };
+        self.cluster_id.get_or_init(ask).await.as_deref()
+    }
+
     /// What is seen of the way to a target. Returns whether the target is held: see [`MassFailure::see`].
     pub fn see_failure(&self, node: &str, cluster: &str, reach: Reach, answered_before: bool) -> bool {
         let mut mass_failure = self.mass_failure.lock();
@@ -59,6 +85,7 @@ impl Home {
     /// A target counts no longer.
     pub fn forget_failure(&self, node: &str) {
         self.mass_failure.lock().forget(node, Instant::now());
+        self.mass_doubt.lock().forget(node, Instant::now());
     }
 
     /// Delete a proxy pod, if it is still the same one.

@@ -41,7 +41,25 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
-/// Kind of what is written.
+/// What was done to a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CopyLabels {
+    /// Kind of the object.
+    pub kind: &'static str,
+    /// `create`, `update` or `delete`.
+    pub verb: &'static str,
+}
+
+/// Why a copy was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CopyRefusedLabels {
+    /// Kind of the object.
+    pub kind: &'static str,
+    /// As the event says.
+    pub reason: &'static str,
+}
+
+/// Kind of a summary.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabel {
     /// `ClusterSummary`, `NodeSummary`, `DNSEndpoint`, `EndpointSlice`, or `Status`.
@@ -82,6 +100,12 @@ pub struct Metrics {
     target_detection: Histogram,
     /// When targets were last heard of.
     heard: Heard,
+    /// Copies of objects that follow pods, written in targets.
+    pub copies_written: Family<CopyLabels, Counter>,
+    /// Copies that targets did not take.
+    pub copies_refused: Family<CopyRefusedLabels, Counter>,
+    /// Selectors of the source's Services that were rewritten.
+    pub selectors_rewritten: Counter,
     /// Finalizers taken off proxy pods.
     pub finalizers_removed: Counter,
     /// Summaries written.
@@ -115,6 +139,9 @@ impl Default for Metrics {
             leader: Gauge::default(),
             target_detection: Histogram::new(DETECTION),
             heard: Heard::default(),
+            copies_written: Family::default(),
+            copies_refused: Family::default(),
+            selectors_rewritten: Counter::default(),
             finalizers_removed: Counter::default(),
             summaries: Family::default(),
             summary_bytes: Family::default(),
@@ -149,6 +176,8 @@ impl Metrics {
             "Finalizers taken off proxy pods",
             &self.finalizers_removed,
         );
+        let help = "Selectors of the source's Services that were rewritten";
+        counter("selectors_rewritten", help, &self.selectors_rewritten);
         let help = "From seeing a PodChaperon's new status to having written it to the proxy pod";
         registry.register_with_unit(
             "proxy_pod_status_lag",
@@ -160,6 +189,10 @@ impl Metrics {
         registry.register("chaperons_deleted", help, self.chaperons_deleted.clone());
         let help = "PodChaperons deleted in targets because their pods were gone or lived elsewhere";
         registry.register("orphaned_chaperons_deleted", help, self.orphans_deleted.clone());
+        let help = "Copies of ConfigMaps, Secrets, Services, Ingresses and HTTPRoutes written in targets";
+        registry.register("copies_written", help, self.copies_written.clone());
+        let help = "Copies that a target did not take, by the reason of the event; counted when that changes";
+        registry.register("copies_refused", help, self.copies_refused.clone());
         let help = "1 while a target is well";
         registry.register("virtual_node_ready", help, self.target_ready.clone());
         let help = "1 for the reason of a target's Ready condition";

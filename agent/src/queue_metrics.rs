@@ -105,17 +105,20 @@ pub struct Queues {
     pub proxy_pods: QueueMetrics,
     /// Proxy pods that belong to no target.
     pub homeless: QueueMetrics,
-    /// What is reached from outside.
-    pub exposure: QueueMetrics,
+    /// What follows pods, one queue for each target.
+    pub copies: QueueMetrics,
+    /// Selectors of the source's Services.
+    pub selectors: QueueMetrics,
 }
 
 impl Queues {
-    fn all(&self) -> [(&'static str, &QueueMetrics); QUEUES] {
+    fn all(&self) -> [(&'static str, &QueueMetrics); 5] {
         [
             ("delegates", &self.delegates),
             ("proxy_pods", &self.proxy_pods),
             ("homeless_proxy_pods", &self.homeless),
-            ("exposure", &self.exposure),
+            ("copies", &self.copies),
+            ("selectors", &self.selectors),
         ]
     }
 
@@ -221,7 +224,7 @@ fn each<M: EncodeMetric>(
     name: &str,
     help: &str,
     unit: Option<Unit>,
-    metrics: [(&'static str, M); QUEUES],
+    metrics: [(&'static str, M); 5],
 ) -> fmt::Result {
     let mut encoder = encoder.encode_descriptor(name, help, unit.as_ref(), metrics[0].1.metric_type())?;
     for (name, metric) in &metrics {

@@ -9,6 +9,7 @@ use multicluster_runtime::{cluster, shutdown};
 use multicluster_targets::{cluster_name, supervise};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,8 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::source::clusters::Clusters;
 use crate::source::fleet::Fleet;
+use crate::source::following::hub::Following;
+use crate::source::following::watch;
 use crate::source::held::HeldPods;
 use crate::source::mass_failure::MassFailure;
 use crate::source::out_of_service::OutOfService;
@@ -160,17 +163,20 @@ impl Agent {
             fence: term.fence.clone(),
             limits: self.args.limits(),
             mass_failure: Mutex::new(MassFailure::new(self.args.mass_failure_threshold)),
+            mass_doubt: Mutex::new(MassFailure::new(self.args.mass_failure_threshold)),
             events,
             metrics: self.metrics.clone(),
             pods: ProxyPods::default(),
-            clusters: Clusters::default(),
+            following: Arc::new(Following::new(&self.metrics.queues)),
+            cluster_id: OnceCell::new(),
             out_of_service: OutOfService::default(),
             queue: Queue::new(&self.metrics.queues.homeless),
         });
         self.held.show(home.clone());
         let ready = self.readiness.clone();
-        let fleet = Fleet::new(home, move || ready.set(TARGETS_LISTED, true));
+        let fleet = Fleet::new(home.clone(), move || ready.set(TARGETS_LISTED, true));
         *self.fleet.lock() = Some(fleet.clone());
+        tasks.spawn(watch::run(home.clone(), term.stop.clone()));
         tasks.spawn(fleet.clone().run(term.stop.clone()));
         tasks.spawn(supervise(client, fleet, term.stop.clone()));
     }

@@ -26,6 +26,8 @@ pub struct RemoteChaperon {
     pub parent_name: String,
     /// It has a deletion timestamp.
     pub deleting: bool,
+    /// Its delegate waits for ConfigMaps and Secrets.
+    pub awaits_files: bool,
     /// After how long without a word of us its delegate is stopped.
     pub fence: Option<Duration>,
     /// The delegate's status.
@@ -83,6 +85,8 @@ impl Chaperons {
             key: key.clone(),
             parent_name,
             deleting: object.metadata.deletion_timestamp.is_some(),
+            awaits_files: object.annotations().contains_key(names::AWAITS_FILES)
+                && !object.annotations().contains_key(names::FILES_REFUSED),
             fence: fence::of(object.annotations()),
             status: object.status.clone().unwrap_or_default(),
             seen: Some(Instant::now()),
@@ -128,6 +132,25 @@ impl Chaperons {
     /// The chaperon of this proxy pod, which lives in `namespace`.
     pub fn get(&self, parent: &str, namespace: &str) -> Option<RemoteChaperon> {
         self.0.read().by_parent.get(parent)?.get(namespace).cloned()
+    }
+
+    /// Is there a chaperon of this proxy pod, which lives in `namespace`?
+    pub fn contains(&self, parent: &str, namespace: &str) -> bool {
+        let inner = self.0.read();
+        inner
+            .by_parent
+            .get(parent)
+            .is_some_and(|of_parent| of_parent.contains_key(namespace))
+    }
+
+    /// Does the chaperon of this proxy pod wait for ConfigMaps and Secrets?
+    pub fn awaits_files(&self, parent: &str, namespace: &str) -> bool {
+        let inner = self.0.read();
+        let chaperon = inner
+            .by_parent
+            .get(parent)
+            .and_then(|of_parent| of_parent.get(namespace));
+        chaperon.is_some_and(|chaperon| chaperon.awaits_files && !chaperon.deleting)
     }
 
     /// All that say they are the chaperon of this proxy pod.

@@ -83,10 +83,13 @@ impl Fleet {
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(pod) => {
-                    let pod = ProxyPod::from(pod);
+                    let facts = self.home.following.facts(&pod);
+                    let mut pod = ProxyPod::from(pod);
+                    pod.references = facts.references.clone();
                     if let Some(replaced) = self.home.pods.put(pod.clone()) {
                         self.dispatch_gone(&replaced);
                     }
+                    self.home.following.put_pod(facts);
                     self.dispatch(&pod);
                 }
                 Change::Gone(key) => {
@@ -96,6 +99,7 @@ impl Fleet {
                 }
                 Change::Listed => {
                     self.home.pods.set_listed();
+                    self.home.following.set_pods_listed();
                     self.add_all();
                 }
             }
@@ -125,6 +129,7 @@ impl Fleet {
     fn dispatch(&self, pod: &ProxyPod) {
         let links = self.links.read();
         for link in links.values().filter(|link| link.concerns(pod)) {
+            link.place(pod);
             link.add(pod.uid.clone());
         }
         let homeless = !pod.node_name.is_empty() && !links.contains_key(&pod.node_name);
@@ -134,6 +139,7 @@ impl Fleet {
     }
 
     fn dispatch_gone(&self, uid: &str) {
+        self.home.following.remove_pod(uid);
         for link in self.links.read().values() {
             link.chaperons.forget(uid);
             if !link.chaperons.all_of(uid).is_empty() {
@@ -277,6 +283,7 @@ impl Runner for Fleet {
 
     async fn synced(&self) {
         self.synced.store(true, Ordering::SeqCst);
+        self.home.following.set_targets_listed();
         (self.on_synced)();
         if let Err(error) = self.sweep_nodes().await {
             tracing::warn!(%error, "sweeping virtual nodes");

@@ -163,7 +163,10 @@ mod tests {
         copies.set_listed(Kind::Service);
         copies.restart();
         assert_eq!(copies.listing(Kind::Service), Listing::Pending);
-        assert!(copies.contains(&key("a")), "it stays known while there is no connection");
+        assert!(
+            copies.contains(&key("a")),
+            "it stays known while there is no connection"
+        );
         copies.put(key("b"), held("2", "2"));
         copies.put(key("c"), held("3", "3"));
         assert_eq!(copies.set_listed(Kind::Service), [key("a")]);

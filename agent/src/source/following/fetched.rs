@@ -54,7 +54,10 @@ impl Fetched {
         }
         slots.retain(|_, slot| now.duration_since(slot.asked) < KEEP);
         if slots.len() >= MOST
-            && let Some(oldest) = slots.iter().min_by_key(|(_, slot)| slot.asked).map(|(key, _)| key.clone())
+            && let Some(oldest) = slots
+                .iter()
+                .min_by_key(|(_, slot)| slot.asked)
+                .map(|(key, _)| key.clone())
         {
             slots.remove(&oldest);
         }
@@ -93,7 +96,10 @@ mod tests {
                 tokio::task::yield_now().await;
                 let (code, answer) = match request.uri().path().ends_with("/a") {
                     true => (200, json!({ "number": number })),
-                    false => (404, json!({ "kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound" })),
+                    false => (
+                        404,
+                        json!({ "kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound" }),
+                    ),
                 };
                 let body = Body::from(serde_json::to_vec(&answer).unwrap());
                 Ok::<_, std::io::Error>(Response::builder().status(code).body(body).unwrap())

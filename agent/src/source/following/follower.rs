@@ -1,6 +1,6 @@
 //! What is known of one target, as far as objects follow pods there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -38,8 +38,19 @@ pub struct Follower {
     /// Work that fails without an answer.
     pub troubles: Troubles<ObjectKey>,
     usable: AtomicBool,
+    watched: AtomicBool,
     facts: Mutex<Facts>,
     progress: Mutex<HashMap<ObjectKey, Progress>>,
+    gates: Mutex<Gates>,
+}
+
+/// Pods, by UID, whose delegates wait for files.
+#[derive(Debug, Default)]
+struct Gates {
+    /// Since when each of them has waited, and for what.
+    pods: HashMap<String, (Instant, Vec<ObjectKey>)>,
+    /// Who waits for a file.
+    waiting: HashMap<ObjectKey, HashSet<String>>,
 }
 
 /// What is known of the cluster behind a target.
@@ -62,8 +73,8 @@ pub struct Facts {
 /// How far an object's copy is.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// What was found or put in step last.
-    pub done: Option<Done>,
+    /// How it was found or left last.
+    pub settled: Option<Settled>,
     /// Why it is not there.
     pub refused: Option<Refusal>,
     /// Since when nothing needs it.
@@ -72,8 +83,17 @@ pub struct Progress {
     put_back: Option<(u32, Instant)>,
 }
 
+/// How an object's copy was found or left.
+#[derive(Clone, Debug)]
+pub enum Settled {
+    /// It is there.
+    Done(Done),
+    /// The object, at this version, is not meant to follow pods.
+    LeftOut(Version),
+}
+
 /// A copy in step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Done {
     /// With this version.
     pub version: Version,
@@ -112,8 +132,10 @@ impl Follower {
             copies: Copies::default(),
             troubles: Troubles::default(),
             usable: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
             facts: Mutex::new(facts),
             progress: Mutex::default(),
+            gates: Mutex::default(),
         }
     }
 
@@ -136,8 +158,20 @@ impl Follower {
     }
 
     /// The cluster can be asked, and it is known which one it is, and who we are there.
-    pub fn set_usable(&self, usable: bool) {
-        self.usable.store(usable, Ordering::SeqCst);
+    ///
+    /// Returns whether it was otherwise before.
+    pub fn set_usable(&self, usable: bool) -> bool {
+        self.usable.swap(usable, Ordering::SeqCst) != usable
+    }
+
+    /// Its copies are being watched.
+    pub fn set_watched(&self, watched: bool) {
+        self.watched.store(watched, Ordering::SeqCst);
+    }
+
+    /// Are its copies being watched?
+    pub fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::SeqCst)
     }
 
     /// Can it be asked?
@@ -158,6 +192,38 @@ impl Follower {
             self.progress.lock().clear();
         }
         self.copies.restart();
+    }
+
+    /// This pod's delegate waits for these files, and is looked at when one of them changes. Returns since when.
+    pub fn wait(&self, pod: &str, files: &[ObjectKey]) -> Instant {
+        let mut gates = self.gates.lock();
+        for file in files {
+            gates.waiting.entry(file.clone()).or_default().insert(pod.to_owned());
+        }
+        let (since, waits_for) = gates.pods.entry(pod.to_owned()).or_insert((Instant::now(), vec![]));
+        *waits_for = files.to_vec();
+        *since
+    }
+
+    /// It waits no more.
+    pub fn wait_no_more(&self, pod: &str) {
+        let mut gates = self.gates.lock();
+        for file in gates.pods.remove(pod).into_iter().flat_map(|(_, files)| files) {
+            if let Some(waiting) = gates.waiting.get_mut(&file) {
+                waiting.remove(pod);
+                if waiting.is_empty() {
+                    gates.waiting.remove(&file);
+                }
+            }
+        }
+    }
+
+    /// Look at the pods that wait for this file.
+    pub fn wake(&self, file: &ObjectKey) {
+        let gates = self.gates.lock();
+        for pod in gates.waiting.get(file).into_iter().flatten() {
+            self.queue.add(Job::Gate(pod.clone()));
+        }
     }
 
     /// How far the copy is.
@@ -191,10 +257,14 @@ impl Follower {
         if let Some(refusal) = &progress.refused {
             return Standing::Refused(refusal.clone());
         }
-        let in_step = progress.done.as_ref().zip(held).is_some_and(|(done, held)| {
-            let as_it_was = done.uid == held.uid && done.fingerprint == held.fingerprint;
-            as_it_was && done.version == *version && done.selector.as_ref() == selector
-        });
+        let in_step = match (&progress.settled, held) {
+            (Some(Settled::Done(done)), Some(held)) => {
+                let as_it_was = done.uid == held.uid && done.fingerprint == held.fingerprint;
+                as_it_was && done.version.covers(version) && done.selector.as_ref() == selector
+            }
+            (Some(Settled::LeftOut(left_out)), _) => left_out.covers(version),
+            _ => false,
+        };
         if in_step { Standing::InStep } else { Standing::Pending }
     }
 }
@@ -204,7 +274,9 @@ impl Progress {
     pub fn pause(&self, now: Instant) -> Duration {
         match self.put_back {
             Some((times, last)) if now.duration_since(last) < PEACE => {
-                let pause = PUT_BACK_PAUSE.saturating_mul(1 << times.min(10)).min(LONGEST_PUT_BACK_PAUSE);
+                let pause = PUT_BACK_PAUSE
+                    .saturating_mul(1 << times.min(10))
+                    .min(LONGEST_PUT_BACK_PAUSE);
                 pause.saturating_sub(now.duration_since(last))
             }
             _ => Duration::ZERO,
@@ -244,6 +316,19 @@ impl Followers {
     /// All of them, in order.
     pub fn all(&self) -> Vec<Arc<Follower>> {
         self.0.read().values().cloned().collect()
+    }
+
+    /// Those whose cluster needs an object that is needed behind `nodes`, or that have its copy.
+    pub fn concerned(&self, key: &ObjectKey, nodes: &BTreeSet<Arc<str>>) -> Vec<Arc<Follower>> {
+        let all = self.0.read();
+        let needing = all.values().filter(|one| nodes.contains(&one.node));
+        let clusters: HashSet<_> = needing.filter_map(|one| one.facts.lock().cluster_id.clone()).collect();
+        let shares = |one: &Follower| {
+            let facts = one.facts.lock();
+            facts.cluster_id.as_ref().is_some_and(|id| clusters.contains(id))
+        };
+        let concerned = |one: &&Arc<Follower>| nodes.contains(&one.node) || shares(one) || one.copies.contains(key);
+        all.values().filter(concerned).cloned().collect()
     }
 
     /// Those that lead to the same cluster as this one, itself included, in order.
@@ -295,7 +380,13 @@ mod tests {
             follower("e", None),
         ];
         all.iter().for_each(|one| followers.add(one.clone()));
-        let mates = |one| followers.mates(one).iter().map(|mate| mate.node.to_string()).collect::<Vec<_>>();
+        let mates = |one| {
+            followers
+                .mates(one)
+                .iter()
+                .map(|mate| mate.node.to_string())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(mates(&all[2]), ["a", "c"]);
         assert_eq!(mates(&all[1]), ["b"]);
         // Nobody knows whether these are one.

@@ -13,14 +13,30 @@
 //!
 //! * [`object`]: kinds and keys. [`facts`]: what is known of the source's objects.
 //! * [`needs`]: which object is needed where. An index.
+//! * [`originals`]: what the source has. [`copies`]: what a target has of it. Indexes. [`listing`]: are they whole?
 //! * [`copy`]: what of an object is written. Pure.
 //! * [`recall`]: takes copies back, all at once.
 //! * [`held`]: what is there already. [`mod@plan`]: what to do about it. Pure.
+//! * [`refusal`]: what a target's answers mean. Pure. [`raw`]: calls.
+//! * [`follower`]: what is known of one target. [`hub`]: joins all of this; [`watch`]: feeds it.
+//! * [`fetched`]: one question to the source for all targets. [`intern`]: equal values once.
+//! * [`shown`]: what exposure needs to know. [`reroute`]: the selectors of the source's own Services.
 
+pub mod copies;
 pub mod copy;
 pub mod facts;
+pub mod fetched;
+pub mod follower;
 pub mod held;
+pub mod hub;
+pub mod intern;
+pub mod listing;
 pub mod needs;
 pub mod object;
+pub mod originals;
 pub mod plan;
-pub mod recall;
+pub mod raw;
+pub mod refusal;
+pub mod reroute;
+pub mod shown;
+pub mod watch;

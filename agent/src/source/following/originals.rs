@@ -8,9 +8,10 @@ use parking_lot::RwLock;
 
 use super::listing::Listing;
 use super::object::{Kind, ObjectKey};
+use crate::target::index::newer;
 
 /// An object at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Version {
     /// UID.
     pub uid: Arc<str>,
@@ -18,6 +19,15 @@ pub struct Version {
     pub resource_version: Arc<str>,
     /// When it was learned of. What is asked for later is not older.
     pub seen: Instant,
+}
+
+impl Version {
+    /// Is this the same object, and not an older state of it?
+    pub fn covers(&self, other: &Self) -> bool {
+        self.uid == other.uid
+            && (self.resource_version == other.resource_version
+                || newer(&self.resource_version, &other.resource_version))
+    }
 }
 
 /// The objects of the source.
@@ -74,5 +84,48 @@ impl Originals {
     /// Are all objects of all kinds known?
     pub fn is_complete(&self) -> bool {
         Kind::ALL.into_iter().all(|kind| self.listing(kind).is_complete())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(uid: &str, resource_version: &str) -> Version {
+        Version {
+            uid: uid.into(),
+            resource_version: resource_version.into(),
+            seen: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn a_later_state_covers_an_earlier_one_of_the_same_object() {
+        for (one, other, expected) in [
+            (("a", "9"), ("a", "9"), true),
+            (("a", "10"), ("a", "9"), true),
+            (("a", "9"), ("a", "10"), false),
+            (("b", "10"), ("a", "9"), false),
+        ] {
+            assert_eq!(
+                version(one.0, one.1).covers(&version(other.0, other.1)),
+                expected,
+                "{one:?} {other:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_is_known_when_every_kind_is() {
+        let originals = Originals::default();
+        for kind in Kind::ALL {
+            assert!(!originals.is_complete(), "{kind:?} is not known");
+            originals.set_listing(kind, Listing::Listed);
+        }
+        assert!(originals.is_complete());
+        originals.set_listing(Kind::HttpRoute, Listing::Barred(crate::changes::Bar::Missing));
+        assert!(originals.is_complete(), "where the kind does not exist there are none");
+        originals.set_listing(Kind::Secret, Listing::Barred(crate::changes::Bar::Denied));
+        assert!(!originals.is_complete());
     }
 }

@@ -51,5 +51,8 @@ pub async fn delete(client: &Client, key: &ObjectKey, which: Preconditions) -> R
     let params = DeleteParams::background().preconditions(which);
     let request = request(key).delete(&key.name, &params);
     // What comes back is the object or a Status.
-    client.request::<Value>(request.map_err(Error::BuildRequest)?).await.map(drop)
+    client
+        .request::<Value>(request.map_err(Error::BuildRequest)?)
+        .await
+        .map(drop)
 }

@@ -90,7 +90,11 @@ fn judge_status(status: &Status, key: &ObjectKey, target: &str) -> Failure {
     let refused = |reason, note| Failure::Refused(Refusal { reason, note });
     let details = status.details.as_ref();
     // Validation errors may quote what they are about.
-    let quote = if key.kind == Kind::Secret { String::new() } else { quoted(said) };
+    let quote = if key.kind == Kind::Secret {
+        String::new()
+    } else {
+        quoted(said)
+    };
     match status.code {
         404 if details.is_some_and(|details| details.kind == "namespaces") => refused(
             "CopyNamespaceMissing",
@@ -101,11 +105,17 @@ fn judge_status(status: &Status, key: &ObjectKey, target: &str) -> Failure {
         404 => Failure::Refused(undefined(key.kind, target)),
         403 if said.contains("being terminated") => refused(
             "CopyNamespaceTerminating",
-            format!("not copied to {target}: the namespace {} is being deleted there", key.namespace),
+            format!(
+                "not copied to {target}: the namespace {} is being deleted there",
+                key.namespace
+            ),
         ),
         403 if said.contains("exceeded quota") => refused(
             "CopyQuotaExceeded",
-            format!("not copied to {target}: raise the quota there, or delete what is not needed{}", quoted(said)),
+            format!(
+                "not copied to {target}: raise the quota there, or delete what is not needed{}",
+                quoted(said)
+            ),
         ),
         403 => Failure::Refused(forbidden(key.kind, target, said)),
         409 if status.reason == "AlreadyExists" => Failure::Taken,
@@ -114,7 +124,9 @@ fn judge_status(status: &Status, key: &ObjectKey, target: &str) -> Failure {
         422 if details.is_none_or(|details| details.name.is_empty()) => Failure::Again(said.to_owned()),
         400 | 413 | 422 => refused(
             "CopyInvalid",
-            format!("not copied to {target}, which does not take it: change what it names here, or update the target{quote}"),
+            format!(
+                "not copied to {target}, which does not take it: change what it names here, or update the target{quote}"
+            ),
         ),
         _ => Failure::Again(short(said)),
     }
@@ -158,25 +170,61 @@ mod tests {
         for (status, expected) in [
             (status(409, "AlreadyExists", "exists", web.clone()), "Taken"),
             (status(409, "Conflict", "changed", web.clone()), "Again"),
-            (status(404, "NotFound", "namespaces \"shop\" not found", namespace), "CopyNamespaceMissing"),
-            (status(404, "NotFound", "configmaps \"web\" not found", web.clone()), "Again"),
-            (status(404, "Failed to parse error data", "404 page not found", json!(null)), "CopyDefinitionMissing"),
-            (status(403, "Forbidden", "… exceeded quota: q, requested: …", web.clone()), "CopyQuotaExceeded"),
             (
-                status(403, "Forbidden", "… in namespace shop because it is being terminated", web.clone()),
-                "CopyNamespaceTerminating",
+                status(404, "NotFound", "namespaces \"shop\" not found", namespace),
+                "CopyNamespaceMissing",
             ),
-            (status(403, "Forbidden", "user x cannot create", web.clone()), "CopyForbidden"),
             (
-                status(422, "Invalid", "data: Forbidden: field is immutable when `immutable` is set", web.clone()),
-                "Immutable",
-            ),
-            (status(422, "Invalid", "spec.ports: Invalid value: 70000", web.clone()), "CopyInvalid"),
-            (
-                status(422, "", "the server rejected our request due to an error in our request", json!({})),
+                status(404, "NotFound", "configmaps \"web\" not found", web.clone()),
                 "Again",
             ),
-            (status(400, "BadRequest", "admission webhook denied the request", web.clone()), "CopyInvalid"),
+            (
+                status(404, "Failed to parse error data", "404 page not found", json!(null)),
+                "CopyDefinitionMissing",
+            ),
+            (
+                status(403, "Forbidden", "… exceeded quota: q, requested: …", web.clone()),
+                "CopyQuotaExceeded",
+            ),
+            (
+                status(
+                    403,
+                    "Forbidden",
+                    "… in namespace shop because it is being terminated",
+                    web.clone(),
+                ),
+                "CopyNamespaceTerminating",
+            ),
+            (
+                status(403, "Forbidden", "user x cannot create", web.clone()),
+                "CopyForbidden",
+            ),
+            (
+                status(
+                    422,
+                    "Invalid",
+                    "data: Forbidden: field is immutable when `immutable` is set",
+                    web.clone(),
+                ),
+                "Immutable",
+            ),
+            (
+                status(422, "Invalid", "spec.ports: Invalid value: 70000", web.clone()),
+                "CopyInvalid",
+            ),
+            (
+                status(
+                    422,
+                    "",
+                    "the server rejected our request due to an error in our request",
+                    json!({}),
+                ),
+                "Again",
+            ),
+            (
+                status(400, "BadRequest", "admission webhook denied the request", web.clone()),
+                "CopyInvalid",
+            ),
             (status(500, "InternalError", "etcd", json!(null)), "Again"),
             (status(429, "TooManyRequests", "slow down", json!(null)), "Again"),
         ] {
@@ -192,16 +240,29 @@ mod tests {
     fn a_note_names_the_target_and_what_to_do() {
         let Failure::Refused(refusal) = judged(
             Kind::Secret,
-            status(404, "NotFound", "namespaces \"shop\" not found", json!({ "name": "shop", "kind": "namespaces" })),
+            status(
+                404,
+                "NotFound",
+                "namespaces \"shop\" not found",
+                json!({ "name": "shop", "kind": "namespaces" }),
+            ),
         ) else {
             panic!()
         };
-        assert!(refusal.note.contains("to eu") && refusal.note.contains("namespace shop"), "{refusal:?}");
+        assert!(
+            refusal.note.contains("to eu") && refusal.note.contains("namespace shop"),
+            "{refusal:?}"
+        );
     }
 
     #[test]
     fn no_secret_is_told() {
-        let invalid = status(422, "Invalid", "data: Invalid value: \"hunter2\"", json!({ "name": "web" }));
+        let invalid = status(
+            422,
+            "Invalid",
+            "data: Invalid value: \"hunter2\"",
+            json!({ "name": "web" }),
+        );
         let Failure::Refused(refusal) = judged(Kind::Secret, invalid) else {
             panic!()
         };

@@ -51,7 +51,9 @@ impl Shown {
         let annotations = annotations.filter(|(key, _)| *key != LAST_APPLIED);
         Some(Self {
             uid: metadata["uid"].as_str().unwrap_or_default().to_owned(),
-            created: metadata["creationTimestamp"].as_str().and_then(|time| time.parse().ok()),
+            created: metadata["creationTimestamp"]
+                .as_str()
+                .and_then(|time| time.parse().ok()),
             annotations: annotations
                 .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
                 .collect(),

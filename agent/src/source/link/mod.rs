@@ -2,6 +2,7 @@
 
 pub mod call;
 mod echo;
+mod follow;
 mod identity;
 mod node;
 mod reconcile;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use identity::identity;
 
 use super::chaperons::Chaperons;
+use super::following::follower::{Facts, Follower};
 use super::health::Health;
 use super::judge::Judge;
 use super::keep_node::NodeKeeper;
@@ -49,6 +51,8 @@ pub struct Link {
     /// Its chaperons. Those of the last connection stay known while there is none.
     pub chaperons: Chaperons,
     queue: Queue<String>,
+    /// What follows pods there.
+    follower: Arc<Follower>,
     keeper: NodeKeeper,
     judge: Mutex<Judge>,
     /// UID of its ClusterSummary, which no two clusters share.
@@ -83,15 +87,25 @@ impl Link {
     /// Not yet connected.
     pub fn new(home: Arc<Home>, target: AnyTarget) -> Arc<Self> {
         let node = target.target.virtual_node().as_str().to_owned();
-        let cluster_id = target.status.cluster_id.clone();
-        if let Some(id) = &cluster_id {
-            home.clusters.leads_to(&target.target, id);
-        }
+        let facts = Facts {
+            cluster_id: target.status.cluster_id.clone(),
+            ..Facts::default()
+        };
+        let cluster_id = Mutex::new(facts.cluster_id.clone());
+        let follower = Follower::new(
+            &node,
+            target.target.namespace.clone(),
+            facts,
+            &home.metrics.queues.copies,
+        );
+        let follower = Arc::new(follower);
+        home.following.followers.add(follower.clone());
         let keeper = NodeKeeper::new(home.client.clone(), &node, home.events.clone(), home.metrics.clone());
         Arc::new(Self {
             node,
             keeper,
             target: RwLock::new(target),
+            follower,
             chaperons: Chaperons::default(),
             judge: Mutex::new(Judge::new(home.limits, Instant::now())),
             cluster: Mutex::default(),
@@ -127,6 +141,8 @@ impl Link {
         self.judge.lock().connected(Instant::now());
         self.told_forbidden.store(false, Ordering::SeqCst);
         self.settled.store(false, Ordering::SeqCst);
+        self.follower.set_watched(false);
+        self.set_usable();
         let unguarded = client.clone();
         let client = self.home.fence.guard(client);
         self.home.metrics.listening_to(&self.node);
@@ -138,7 +154,7 @@ impl Link {
         };
         tokio::select! {
             () = self.queue.run(CONCURRENCY, stop.clone(), work) => {}
-            () = self.settle_and_watch(&target, &unguarded) => {}
+            () = self.settle_and_watch(&target, &unguarded, stop.clone()) => {}
             () = self.watch_summary(client.clone()) => {}
             () = self.keep_probing(&client) => {}
             () = self.keep_node() => {}
@@ -148,9 +164,13 @@ impl Link {
         }
     }
 
-    async fn settle_and_watch(&self, target: &AnyTarget, client: &Client) {
+    async fn settle_and_watch(self: &Arc<Self>, target: &AnyTarget, client: &Client, stop: CancellationToken) {
         self.settle(target, client).await;
-        self.watch_chaperons(target, client.clone()).await;
+        let guarded = self.home.fence.guard(client.clone());
+        tokio::select! {
+            () = self.watch_chaperons(target, client.clone()) => {}
+            () = self.follow(&guarded, stop) => {}
+        }
     }
 
     /// The target cannot be connected.
@@ -158,6 +178,7 @@ impl Link {
         *self.target.write() = target.clone();
         let health = Health::NotReady { reason, message };
         self.judge.lock().failed(health.clone());
+        self.set_serves(Some(false));
         self.home.forget_failure(&self.node);
         let cluster_id = self.cluster_id.lock().clone();
         if let Err(error) = self.keeper.keep(&target, None, &health, cluster_id.as_deref()).await {
@@ -202,6 +223,7 @@ impl Link {
     /// last connection; it may lead to another cluster than the one before.
     pub async fn remove(&self, client: Option<Client>) {
         self.home.forget_failure(&self.node);
+        self.stop_following();
         let target = self.target.read().target.clone();
         // At first: of two targets that go together, one takes along what is there for both.
         self.home.clusters.forget(&target);

@@ -39,6 +39,7 @@ impl Link {
         let mut shown: Option<(Option<Wanted>, Health, Option<String>)> = None;
         let mut told = None;
         let mut checked = Instant::now();
+        let mut doubted = None;
         loop {
             let verdict = self.judge.lock().verdict(Instant::now());
             if verdict.reconnect {
@@ -62,6 +63,7 @@ impl Link {
                 },
                 None => self.hold(verdict.health).await,
             };
+            self.judge_site(&health, &mut doubted);
             let current = (wanted, health, self.cluster_id.lock().clone());
             // Also when nothing changed here, somebody may have changed the node.
             let due = shown.as_ref() != Some(&current) || checked.elapsed() > LEASE_PERIOD;
@@ -111,6 +113,7 @@ impl Link {
             self.told_held.lock().clear();
             self.add_all();
         }
+        self.set_usable();
     }
 
     fn wanted(&self) -> Option<Wanted> {

@@ -33,6 +33,7 @@ impl Link {
                 Change::Put(object) => {
                     if let Some(parent) = self.chaperons.put(&object, &self.node) {
                         unseen.as_mut().map(|unseen| unseen.remove(&parent));
+                        self.place_chaperon(&parent);
                         self.queue.add(parent);
                     }
                 }
@@ -45,6 +46,7 @@ impl Link {
                     }
                     self.chaperons.set_listed();
                     self.add_all();
+                    self.set_chaperons_listed();
                 }
             }
         }
@@ -52,6 +54,7 @@ impl Link {
 
     fn gone(&self, key: &Key) {
         if let Some(parent) = self.chaperons.remove(key) {
+            self.place_chaperon(&parent);
             self.queue.add(parent.clone());
             self.home.queue.add(parent);
         }

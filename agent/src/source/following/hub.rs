@@ -1,0 +1,416 @@
+//! All that is known of what follows pods: fed by the watches of the source, its pods, and the links; asked by the links,
+//! and by what shows applications to the outside.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use multicluster_api::references::References;
+use multicluster_api::selectors::{self, Disagree};
+use multicluster_api::view::PodView;
+use parking_lot::{Mutex, RwLock};
+use serde_json::Value;
+
+use super::facts::{Labels, PodFacts, RouteFacts, ServiceFacts};
+use super::fetched::Fetched;
+use super::follower::{Follower, Followers, Job};
+use super::intern::Pool;
+use super::listing::Listing;
+use super::needs::{Needs, Touched};
+use super::object::{Kind, ObjectKey};
+use super::originals::Originals;
+use super::reroute::Routed;
+use super::shown::Shown;
+use crate::queue::Queue;
+use crate::queue_metrics::Queues;
+use crate::source::exposure::site::{Exposed, Site};
+
+/// A Service, and what routes to it, is looked at so late after its pods changed: they change in numbers, and the Service
+/// most often not at all.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Told of objects that may be reached in another way than before.
+type Subscriber = Box<dyn Fn(&ObjectKey) + Send + Sync>;
+
+/// What follows pods, and where.
+pub struct Following {
+    /// What the source has.
+    pub originals: Originals,
+    /// Whole objects of the source.
+    pub fetched: Fetched,
+    /// The targets.
+    pub followers: Followers,
+    /// Services of the source whose selectors are to be looked at.
+    pub reroutes: Queue<ObjectKey>,
+    needs: Mutex<Needs>,
+    selectors: Mutex<HashMap<ObjectKey, Result<Arc<Labels>, Disagree>>>,
+    routed: RwLock<HashMap<ObjectKey, Arc<Routed>>>,
+    /// What was told of Services whose pods disagree.
+    disagreements: Mutex<HashMap<ObjectKey, Disagree>>,
+    shown: RwLock<BTreeMap<ObjectKey, Arc<Shown>>>,
+    pools: Mutex<Pools>,
+    subscribers: RwLock<Vec<Subscriber>>,
+    pods_listed: AtomicBool,
+    targets_listed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Pools {
+    texts: Pool<str>,
+    labels: Pool<Labels>,
+    references: Pool<References>,
+}
+
+impl Following {
+    /// Nothing is known yet.
+    pub fn new(metrics: &Queues) -> Self {
+        Self {
+            originals: Originals::default(),
+            fetched: Fetched::default(),
+            followers: Followers::default(),
+            reroutes: Queue::new(&metrics.selectors),
+            needs: Mutex::default(),
+            selectors: Mutex::default(),
+            routed: RwLock::default(),
+            disagreements: Mutex::default(),
+            shown: RwLock::default(),
+            pools: Mutex::default(),
+            subscribers: RwLock::default(),
+            pods_listed: AtomicBool::new(false),
+            targets_listed: AtomicBool::new(false),
+        }
+    }
+
+    /// What counts of a pod; what it shares with others is kept once.
+    pub fn facts(&self, pod: &PodView) -> PodFacts {
+        let facts = PodFacts::of(pod);
+        let mut pools = self.pools.lock();
+        PodFacts {
+            namespace: pools.texts.get(facts.namespace),
+            labels: pools.labels.get(facts.labels),
+            no_prefix: facts.no_prefix.map(|text| pools.texts.get(text)),
+            references: pools.references.get(facts.references),
+            node: facts.node.map(|node| pools.texts.get(node)),
+            ..facts
+        }
+    }
+
+    /// A proxy pod as it is now.
+    pub fn put_pod(&self, facts: PodFacts) {
+        let touched = self.needs.lock().put_pod(facts);
+        self.touch(touched);
+    }
+
+    /// A proxy pod is gone.
+    pub fn remove_pod(&self, uid: &str) {
+        let touched = self.needs.lock().remove_pod(uid);
+        self.touch(touched);
+    }
+
+    /// A pod's chaperon is in this target, or it is there no more.
+    pub fn place(&self, uid: &str, node: &Arc<str>, there: bool) {
+        let touched = self.needs.lock().place_pod(uid, node, there);
+        self.touch(touched);
+    }
+
+    /// All proxy pods are known.
+    pub fn set_pods_listed(&self) {
+        self.pods_listed.store(true, Ordering::SeqCst);
+        self.look_at_all();
+    }
+
+    /// All targets are known.
+    pub fn set_targets_listed(&self) {
+        self.targets_listed.store(true, Ordering::SeqCst);
+        self.look_at_all();
+    }
+
+    /// A ConfigMap or a Secret as it is now.
+    pub fn put_file(&self, key: ObjectKey, uid: &str, resource_version: &str) {
+        self.originals.put(key.clone(), uid, resource_version, Instant::now());
+        self.dispatch(&key, Duration::ZERO);
+    }
+
+    /// A Service, an Ingress or an HTTPRoute as it is now.
+    pub fn put_object(&self, key: ObjectKey, object: &Value) {
+        let metadata = &object["metadata"];
+        let text = |field: &str| metadata[field].as_str().unwrap_or_default();
+        self.originals
+            .put(key.clone(), text("uid"), text("resourceVersion"), Instant::now());
+        self.show(&key, Shown::of(key.kind, object));
+        let mut touched = self.put_in_needs(&key, object);
+        touched.remove(&key);
+        self.touch(touched);
+        self.selectors.lock().remove(&key);
+        self.dispatch(&key, Duration::ZERO);
+    }
+
+    fn put_in_needs(&self, key: &ObjectKey, object: &Value) -> Touched {
+        if key.kind == Kind::Service {
+            let service = ServiceFacts::of(object);
+            let mut all = self.routed.write();
+            match Routed::of(object).filter(|_| service.is_some()) {
+                Some(routed) => all.insert(key.clone(), Arc::new(routed)),
+                None => all.remove(key),
+            };
+            drop(all);
+            let mut needs = self.needs.lock();
+            return match service {
+                Some(service) => needs.put_service(service),
+                None => needs.remove(key),
+            };
+        }
+        let route = RouteFacts::of(key.kind, object);
+        let mut needs = self.needs.lock();
+        match route {
+            Some(route) => needs.put_route(route),
+            None => needs.remove(key),
+        }
+    }
+
+    fn show(&self, key: &ObjectKey, shown: Option<Shown>) {
+        let mut all = self.shown.write();
+        match shown {
+            Some(shown) => all.insert(key.clone(), Arc::new(shown)),
+            None => all.remove(key),
+        };
+    }
+
+    /// An object of the source is gone.
+    pub fn remove(&self, key: &ObjectKey) {
+        self.originals.remove(key);
+        self.show(key, None);
+        self.routed.write().remove(key);
+        self.agreed(key);
+        let mut touched = match key.kind {
+            Kind::ConfigMap | Kind::Secret => Touched::new(),
+            _ => self.needs.lock().remove(key),
+        };
+        touched.remove(key);
+        self.touch(touched);
+        self.selectors.lock().remove(key);
+        self.dispatch(key, Duration::ZERO);
+    }
+
+    /// What is known of a kind in the source by now.
+    pub fn set_listing(&self, kind: Kind, listing: Listing) {
+        self.originals.set_listing(kind, listing);
+        self.look_at_all();
+    }
+
+    fn touch(&self, touched: Touched) {
+        for key in touched {
+            if key.kind == Kind::Service {
+                self.selectors.lock().remove(&key);
+            }
+            let delay = match key.kind {
+                Kind::ConfigMap | Kind::Secret => Duration::ZERO,
+                _ => SETTLE,
+            };
+            self.dispatch(&key, delay);
+        }
+    }
+
+    /// The targets concerned look at this object's copy after `delay`; those who show it, now.
+    fn dispatch(&self, key: &ObjectKey, delay: Duration) {
+        let nodes = self.needs.lock().nodes(key);
+        for follower in self.followers.concerned(key, &nodes) {
+            follower.queue.add_after(Job::Copy(key.clone()), delay);
+        }
+        match key.kind {
+            Kind::ConfigMap | Kind::Secret => return,
+            Kind::Service => self.reroutes.add_after(key.clone(), delay),
+            Kind::Ingress | Kind::HttpRoute => {}
+        }
+        self.tell(key);
+    }
+
+    fn tell(&self, key: &ObjectKey) {
+        for subscriber in self.subscribers.read().iter() {
+            subscriber(key);
+        }
+    }
+
+    fn look_at_all(&self) {
+        if !self.is_complete() {
+            return;
+        }
+        for follower in self.followers.all() {
+            self.add_all(&follower);
+        }
+        for key in self.routed.read().keys() {
+            self.reroutes.add(key.clone());
+        }
+        for key in self.shown.read().keys() {
+            self.tell(key);
+        }
+    }
+
+    /// Look at all copies that a target needs or has.
+    pub fn add_all(&self, follower: &Arc<Follower>) {
+        for kind in Kind::ALL {
+            self.add_kind(follower, kind);
+        }
+    }
+
+    /// Look at all copies of a kind that a target needs or has.
+    pub fn add_kind(&self, follower: &Arc<Follower>, kind: Kind) {
+        let mates = self.followers.mates(follower);
+        let needed = {
+            let needs = self.needs.lock();
+            let is_needed = |key: &ObjectKey| mates.iter().any(|mate| needs.is_needed_in(key, &mate.node));
+            self.originals.keys(kind, is_needed)
+        };
+        for key in needed.into_iter().chain(follower.copies.keys(kind)) {
+            follower.add(key);
+        }
+    }
+
+    /// Are all pods, targets, and objects of the source known?
+    pub fn is_complete(&self) -> bool {
+        self.pods_listed.load(Ordering::SeqCst)
+            && self.targets_listed.load(Ordering::SeqCst)
+            && self.originals.is_complete()
+    }
+
+    /// Is all known that may say that something is needed in this target's cluster? Until then nothing is removed there.
+    pub fn may_remove_from(&self, follower: &Arc<Follower>) -> bool {
+        let mates = self.followers.mates(follower);
+        self.is_complete() && mates.iter().all(|mate| mate.facts().chaperons_listed)
+    }
+
+    /// Is an object needed in this target's cluster?
+    pub fn is_needed(&self, follower: &Arc<Follower>, key: &ObjectKey) -> bool {
+        let mates = self.followers.mates(follower);
+        let needs = self.needs.lock();
+        mates.iter().any(|mate| needs.is_needed_in(key, &mate.node))
+    }
+
+    /// Of several targets that lead to one cluster one writes there: the first that can.
+    pub fn writer(&self, follower: &Arc<Follower>, key: &ObjectKey) -> Option<Arc<Follower>> {
+        let mut mates = self.followers.mates(follower).into_iter();
+        mates.find(|mate| mate.is_usable() && mate.serves(&key.namespace))
+    }
+
+    /// A Service of the source.
+    pub fn routed(&self, key: &ObjectKey) -> Option<Arc<Routed>> {
+        self.routed.read().get(key).cloned()
+    }
+
+    /// Does any proxy pod use the object, or stand behind it?
+    pub fn has_proxy_pods(&self, key: &ObjectKey) -> bool {
+        self.needs.lock().has_proxy_pods(key)
+    }
+
+    /// The selector that finds the delegates of a Service's pods. `None`: it has no selector.
+    pub fn selector(&self, key: &ObjectKey) -> Option<Result<Arc<Labels>, Disagree>> {
+        if let Some(known) = self.selectors.lock().get(key) {
+            return Some(known.clone());
+        }
+        let routed = self.routed(key)?;
+        let needs = self.needs.lock();
+        // Pods of one ReplicaSet are alike, and one of them speaks for all.
+        let mut kinds: HashMap<(usize, Option<&str>), &Labels> = HashMap::new();
+        for pod in needs.selected(key) {
+            let labels = Arc::as_ptr(&pod.labels) as usize;
+            kinds.insert((labels, pod.no_prefix.as_deref()), &pod.labels);
+        }
+        let pods = kinds.iter().map(|((_, no_prefix), labels)| (*labels, *no_prefix));
+        let selector = selectors::rewritten(&routed.original, pods).map(Arc::new);
+        self.selectors.lock().insert(key.clone(), selector.clone());
+        Some(selector)
+    }
+
+    /// The pods of a Service disagree. Is that news?
+    pub fn is_new_disagreement(&self, key: &ObjectKey, disagree: &Disagree) -> bool {
+        let told = self.disagreements.lock().insert(key.clone(), disagree.clone());
+        told.as_ref() != Some(disagree)
+    }
+
+    /// They agree.
+    pub fn agreed(&self, key: &ObjectKey) {
+        self.disagreements.lock().remove(key);
+    }
+
+    /// Call this for each Service, Ingress or HTTPRoute that may be reached in another way than before: it must not take
+    /// long, nor keep alive what keeps this alive.
+    pub fn subscribe(&self, subscriber: impl Fn(&ObjectKey) + Send + Sync + 'static) {
+        self.subscribers.write().push(Box::new(subscriber));
+    }
+
+    /// Something is news of this target's site.
+    pub fn site_changed(&self, node: &str) {
+        let keys: Vec<_> = {
+            let (needs, shown) = (self.needs.lock(), self.shown.read());
+            let there = shown.keys().filter(|key| needs.is_needed_in(key, node));
+            there.cloned().collect()
+        };
+        keys.iter().for_each(|key| self.tell(key));
+    }
+
+    /// The copy of an object in a target is news.
+    pub fn copy_changed(&self, key: &ObjectKey) {
+        if self.shown.read().contains_key(key) {
+            self.tell(key);
+        }
+    }
+
+    /// Keys of all objects that are reached from outside.
+    pub fn shown_keys(&self) -> Vec<ObjectKey> {
+        self.shown.read().keys().cloned().collect()
+    }
+
+    /// Is all known that says how this object is reached? Until then nothing that an earlier process has shown of it is
+    /// to be taken back. A target that is known to be away does not count: nobody is led there.
+    pub fn is_known(&self, key: &ObjectKey) -> bool {
+        let nodes = self.needs.lock().nodes(key);
+        let followers = nodes.iter().filter_map(|node| self.followers.get(node));
+        let knows = |follower: Arc<Follower>| {
+            let serves = follower.facts().serves;
+            serves == Some(false) || (serves.is_some() && follower.copies.listing(key.kind) != Listing::Pending)
+        };
+        self.is_complete() && followers.into_iter().all(knows)
+    }
+
+    /// How an object is reached from outside: `None` when it is not, because it is no object of that kind, or because no
+    /// proxy pod is behind it.
+    pub fn exposed(&self, key: &ObjectKey) -> Option<Exposed> {
+        let shown = self.shown.read().get(key).cloned()?;
+        let (nodes, ready) = {
+            let needs = self.needs.lock();
+            if !needs.has_proxy_pods(key) {
+                return None;
+            }
+            (needs.nodes(key), needs.ready(key))
+        };
+        let site = |node: &Arc<str>| {
+            let follower = self.followers.get(node)?;
+            let facts = follower.facts();
+            let copy = follower.copies.get(key).filter(|held| held.ours && !held.deleting);
+            let addresses = match facts.own {
+                true => shown.addresses.clone(),
+                false => copy.map(|held| held.addresses).unwrap_or_default(),
+            };
+            Some(Site {
+                node: node.to_string(),
+                cluster: facts.cluster_id.unwrap_or_else(|| node.to_string()),
+                addresses,
+                ready: ready.get(node).copied().unwrap_or_default(),
+                healthy: facts.serves != Some(false),
+                region: facts.region,
+                own: facts.own,
+            })
+        };
+        Some(Exposed {
+            key: key.clone(),
+            uid: shown.uid.clone(),
+            created: shown.created,
+            annotations: shown.annotations.clone(),
+            hosts: shown.hosts.clone(),
+            ports: shown.ports.clone(),
+            gateways: shown.gateways.clone(),
+            sites: nodes.iter().filter_map(site).collect(),
+        })
+    }
+}
