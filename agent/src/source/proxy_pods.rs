@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, PodStatus};
 use kube::ResourceExt;
 use multicluster_api::options::SourceManifest;
-use multicluster_api::references::References;
 use multicluster_api::view::{ContainerView, PodView};
 use multicluster_api::{fence, names};
 use parking_lot::RwLock;
@@ -51,8 +50,6 @@ pub struct ProxyPod {
     pub dns_name: Option<Box<(String, String)>>,
     /// The status as last read or written.
     pub status: PodStatus,
-    /// The ConfigMaps and Secrets that it uses.
-    pub references: Arc<References>,
     /// Version of the pod.
     pub resource_version: String,
 }
@@ -121,7 +118,6 @@ impl From<PodView> for ProxyPod {
             attempted_in,
             placed: None,
             fence,
-            references: Arc::default(),
             deleted: pod.metadata.deletion_timestamp.as_ref().map(|time| time.0),
             finalizers: pod.finalizers().to_vec(),
             traceparent: pod.annotations().get(names::TRACEPARENT).cloned(),

@@ -8,14 +8,12 @@ use std::time::{Duration, Instant};
 
 use multicluster_api::references::References;
 use multicluster_api::selectors::{self, Disagree};
-use multicluster_api::view::PodView;
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
 use super::facts::{Labels, PodFacts, RouteFacts, ServiceFacts};
 use super::fetched::Fetched;
 use super::follower::{Follower, Followers, Job};
-use super::intern::Pool;
 use super::listing::Listing;
 use super::needs::{Needs, Touched};
 use super::object::{Kind, ObjectKey};
@@ -49,17 +47,9 @@ pub struct Following {
     /// What was told of Services whose pods disagree.
     disagreements: Mutex<HashMap<ObjectKey, Disagree>>,
     shown: RwLock<BTreeMap<ObjectKey, Arc<Shown>>>,
-    pools: Mutex<Pools>,
     subscribers: RwLock<Vec<Subscriber>>,
     pods_listed: AtomicBool,
     targets_listed: AtomicBool,
-}
-
-#[derive(Default)]
-struct Pools {
-    texts: Pool<str>,
-    labels: Pool<Labels>,
-    references: Pool<References>,
 }
 
 impl Following {
@@ -75,24 +65,9 @@ impl Following {
             routed: RwLock::default(),
             disagreements: Mutex::default(),
             shown: RwLock::default(),
-            pools: Mutex::default(),
             subscribers: RwLock::default(),
             pods_listed: AtomicBool::new(false),
             targets_listed: AtomicBool::new(false),
-        }
-    }
-
-    /// What counts of a pod; what it shares with others is kept once.
-    pub fn facts(&self, pod: &PodView) -> PodFacts {
-        let facts = PodFacts::of(pod);
-        let mut pools = self.pools.lock();
-        PodFacts {
-            namespace: pools.texts.get(facts.namespace),
-            labels: pools.labels.get(facts.labels),
-            no_prefix: facts.no_prefix.map(|text| pools.texts.get(text)),
-            references: pools.references.get(facts.references),
-            node: facts.node.map(|node| pools.texts.get(node)),
-            ..facts
         }
     }
 
@@ -106,6 +81,11 @@ impl Following {
     pub fn remove_pod(&self, uid: &str) {
         let touched = self.needs.lock().remove_pod(uid);
         self.touch(touched);
+    }
+
+    /// The ConfigMaps and Secrets that a proxy pod uses.
+    pub fn references(&self, uid: &str) -> Option<Arc<References>> {
+        self.needs.lock().references(uid)
     }
 
     /// A pod's chaperon is in this target, or it is there no more.

@@ -19,7 +19,7 @@
 //! * [`held`]: what is there already. [`mod@plan`]: what to do about it. Pure.
 //! * [`refusal`]: what a target's answers mean. Pure. [`raw`]: calls.
 //! * [`follower`]: what is known of one target. [`hub`]: joins all of this; [`watch`]: feeds it.
-//! * [`fetched`]: one question to the source for all targets. [`intern`]: equal values once.
+//! * [`fetched`]: one question to the source for all targets.
 //! * [`shown`]: what exposure needs to know. [`reroute`]: the selectors of the source's own Services.
 
 pub mod copies;
@@ -29,7 +29,6 @@ pub mod fetched;
 pub mod follower;
 pub mod held;
 pub mod hub;
-pub mod intern;
 pub mod listing;
 pub mod needs;
 pub mod object;

@@ -89,6 +89,12 @@ impl Needs {
         touched
     }
 
+    /// The ConfigMaps and Secrets that a pod uses.
+    pub fn references(&self, uid: &str) -> Option<Arc<References>> {
+        let facts = self.pods.get(uid)?.facts.as_ref()?;
+        Some(facts.references.clone())
+    }
+
     /// A pod is gone. Where its chaperons are is remembered.
     pub fn remove_pod(&mut self, uid: &str) -> Touched {
         let Some((uid, _)) = self.pods.get_key_value(uid) else {

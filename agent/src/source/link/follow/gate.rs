@@ -7,6 +7,7 @@ use std::time::Instant;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use multicluster_api::names;
+use multicluster_api::references::References;
 use multicluster_api::view::ChaperonView;
 use serde_json::{Value, json};
 
@@ -52,7 +53,10 @@ impl Link {
             self.follower.wait_no_more(&uid);
             return Outcome::Done;
         };
-        let result = match self.gate(&pod).await {
+        let Some(references) = self.home.following.references(&uid) else {
+            return Outcome::Done;
+        };
+        let result = match self.gate(&pod, &references).await {
             Ok(Gate::Closed) => return Outcome::Done,
             Ok(Gate::Open) => self.mark(client, &chaperon, json!({ names::AWAITS_FILES: null })).await,
             Ok(Gate::Refused(refusal)) => {
@@ -75,13 +79,13 @@ impl Link {
         }
     }
 
-    async fn gate(&self, pod: &ProxyPod) -> Result<Gate, CallError> {
+    async fn gate(&self, pod: &ProxyPod, references: &References) -> Result<Gate, CallError> {
         if self.follower.facts().own {
             return Ok(Gate::Open);
         }
         let key = |kind, name: &String| ObjectKey::new(kind, &pod.namespace, name);
-        let config_maps = pod.references.config_maps.keys().map(|name| key(Kind::ConfigMap, name));
-        let secrets = pod.references.secrets.keys().map(|name| key(Kind::Secret, name));
+        let config_maps = references.config_maps.keys().map(|name| key(Kind::ConfigMap, name));
+        let secrets = references.secrets.keys().map(|name| key(Kind::Secret, name));
         let files: Vec<_> = config_maps.chain(secrets).collect();
         // Before they are looked at, so that none is missed that comes meanwhile.
         let since = self.follower.wait(&pod.uid, &files);
