@@ -16,7 +16,7 @@ use crate::events::Events;
 use crate::leader::fence::Fence;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::source::following::hub::Following;
+use crate::source::exposure::gateways::Gateways;
 use crate::source::health::{Limits, Reach};
 use crate::source::mass_failure::MassFailure;
 use crate::source::out_of_service::OutOfService;
@@ -48,6 +48,8 @@ pub struct Home {
     pub cluster_id: OnceCell<Option<String>>,
     /// Virtual nodes that an administrator has given up.
     pub out_of_service: OutOfService,
+    /// The targets' Gateways.
+    pub gateways: Gateways,
     /// Pods (by UID) that may belong to no target.
     pub queue: Queue<String>,
 }

@@ -19,7 +19,7 @@ use crate::home::Home;
 use crate::leader::{self, Candidate, Term};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::source::clusters::Clusters;
+use crate::source::exposure::gateways::Gateways;
 use crate::source::fleet::Fleet;
 use crate::source::following::hub::Following;
 use crate::source::following::watch;
@@ -170,6 +170,7 @@ impl Agent {
             following: Arc::new(Following::new(&self.metrics.queues)),
             cluster_id: OnceCell::new(),
             out_of_service: OutOfService::default(),
+            gateways: Gateways::default(),
             queue: Queue::new(&self.metrics.queues.homeless),
         });
         self.held.show(home.clone());

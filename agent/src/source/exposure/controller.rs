@@ -1,6 +1,6 @@
 //! Looks at what is exposed whenever its facts change, soon or at once, and has it written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,15 +22,15 @@ use super::{dns_endpoints, slices};
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::queue::{Outcome, Queue};
-use crate::source::following::object::ObjectKey;
+use crate::source::following::object::{Kind, ObjectKey};
 use crate::troubles::Troubles;
 
 /// Objects that are worked on at a time.
 const CONCURRENCY: usize = 16;
 /// How long weights may be out of date: a rollout of 100 pods is not 100 changes of DNS.
 const SETTLE: Duration = Duration::from_secs(5);
-/// How often to look whether what is said to be there at the beginning has been read.
-const BEGIN: Duration = Duration::from_millis(100);
+/// Pause before looking again whether all is known of an object that was never looked at.
+const NOT_KNOWN: Duration = Duration::from_millis(200);
 /// Pause after a failed look at what an earlier agent has left.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How often everything is compared, for what changes without a word: somebody else's claim to a status may have ended.
@@ -60,8 +60,6 @@ pub struct Exposure<F> {
     pub(super) notices: Notices,
     /// The facts that were used last.
     pub(super) seen: Mutex<HashMap<ObjectKey, Exposed>>,
-    /// The HTTPRoutes of each Gateway.
-    pub(super) attached: Mutex<BTreeMap<(String, String), BTreeSet<ObjectKey>>>,
     troubles: Troubles<Work>,
 }
 
@@ -81,7 +79,6 @@ impl<F: Facts> Exposure<F> {
             claims: Mutex::default(),
             notices: Notices::default(),
             seen: Mutex::default(),
-            attached: Mutex::default(),
             troubles: Troubles::default(),
         })
     }
@@ -98,15 +95,9 @@ impl<F: Facts> Exposure<F> {
             Some(key) => self.queue.add(Work::Object(key)),
             None => self.add_all(),
         };
-        let begin = async {
-            while !self.facts.is_complete() {
-                tokio::time::sleep(BEGIN).await;
-            }
-            self.add_all();
-            self.queue.run(CONCURRENCY, stop.clone(), work).await;
-        };
+        self.add_all();
         tokio::select! {
-            () = begin => {}
+            () = self.queue.run(CONCURRENCY, stop.clone(), work) => {}
             () = self.listen(changes) => {}
             () = self.dns.watch("dnsendpoints", touched) => {}
             () = self.slices.watch("endpointslices", touched) => {}
@@ -143,10 +134,10 @@ impl<F: Facts> Exposure<F> {
                 }
             }
             Touched::Gateway(namespace, name) => {
-                let gateway = (namespace, name);
-                let routes = self.attached.lock().get(&gateway).cloned().unwrap_or_default();
-                routes.into_iter().for_each(|route| self.touch(Touched::Object(route)));
-                self.queue.add(Work::Gateway(gateway.0, gateway.1));
+                for route in self.routes(&namespace, &name) {
+                    self.touch(Touched::Object(route.key));
+                }
+                self.queue.add(Work::Gateway(namespace, name));
             }
         }
     }
@@ -164,6 +155,9 @@ impl<F: Facts> Exposure<F> {
     }
 
     async fn work(&self, work: Work) -> Outcome {
+        if !self.is_known(&work) {
+            return Outcome::Again(NOT_KNOWN);
+        }
         let result = match &work {
             Work::Object(key) => self.object(key).await,
             Work::Gateway(namespace, name) => self.gateway(namespace, name).await,
@@ -187,6 +181,37 @@ impl<F: Facts> Exposure<F> {
         }
     }
 
+    /// What was written once by this agent is kept up to date, whatever becomes unknown; what an earlier one wrote stays
+    /// until all is known.
+    fn is_known(&self, work: &Work) -> bool {
+        let known = |key: &ObjectKey| {
+            let seen = self.seen.lock().contains_key(key);
+            seen || self.facts.is_known(key)
+        };
+        match work {
+            Work::Object(key) => known(key),
+            Work::Gateway(namespace, name) => {
+                let routes = self.routes(namespace, name);
+                self.facts.is_complete() && routes.iter().all(|route| known(&route.key))
+            }
+        }
+    }
+
+    /// The HTTPRoutes that attach to a Gateway.
+    pub(super) fn routes(&self, namespace: &str, name: &str) -> Vec<Exposed> {
+        let routes = self.facts.keys().into_iter().filter(|key| key.kind == Kind::HttpRoute);
+        let attaches = |route: &Exposed| {
+            route
+                .gateways
+                .iter()
+                .any(|(in_, named)| in_ == namespace && named == name)
+        };
+        routes
+            .filter_map(|key| self.facts.exposed(&key))
+            .filter(attaches)
+            .collect()
+    }
+
     /// Statuses that an earlier agent has written, of objects that may have nothing to show any more.
     async fn find_statuses(&self) {
         for shown in SHOWN {
@@ -205,3 +230,11 @@ impl<F: Facts> Exposure<F> {
         std::future::pending::<()>().await;
     }
 }
+
+#[cfg(test)]
+#[path = "tests/fake.rs"]
+mod fake;
+
+#[cfg(test)]
+#[path = "tests/controller.rs"]
+mod tests;

@@ -27,8 +27,11 @@ pub trait Facts: Send + Sync + 'static {
     /// The addresses of a Gateway in the target of this virtual node.
     fn gateway(&self, node: &str, namespace: &str, name: &str) -> Vec<Address>;
 
-    /// All has been read that was there at the beginning: nothing is taken back before. A target that cannot be asked
-    /// counts as read.
+    /// All is known that says how this object is reached: nothing of it that an earlier agent has published is taken back
+    /// before. A target that is known to be away does not count.
+    fn is_known(&self, key: &ObjectKey) -> bool;
+
+    /// All objects of the source, and all targets, are known.
     fn is_complete(&self) -> bool;
 
     /// What changes from now on.

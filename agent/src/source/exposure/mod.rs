@@ -12,6 +12,7 @@
 //! * [`slices`]: EndpointSlices of external addresses. [`owned`]: how our objects are marked. Pure.
 //! * [`status`]: what Ingresses, Services and Gateways show. Pure. [`statuses`], [`apply`]: and has it written.
 //! * [`facts`]: what must be known. [`controller`]: when to look. [`publish`]: and what is done then. [`shelf`]: our objects.
+//! * [`gateways`]: the targets' Gateways. An index.
 //! * [`notices`]: what users are told. [`mod@withdraw`]: takes everything back.
 
 pub mod apply;
@@ -21,6 +22,7 @@ pub mod controller;
 pub mod dns_endpoints;
 pub mod dns_name;
 pub mod facts;
+pub mod gateways;
 pub mod notices;
 pub mod owned;
 pub mod policy;

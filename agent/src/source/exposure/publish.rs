@@ -70,22 +70,9 @@ impl<F: Facts> Exposure<F> {
             Some(exposed) => self.seen.lock().insert(key.clone(), exposed.clone()),
             None => self.seen.lock().remove(key),
         };
-        let of = |exposed: Option<&Exposed>| exposed.map(|exposed| exposed.gateways.clone()).unwrap_or_default();
-        let (before, now): (BTreeSet<_>, BTreeSet<_>) = (
-            of(before.as_ref()).into_iter().collect(),
-            of(exposed).into_iter().collect(),
-        );
-        let mut attached = self.attached.lock();
-        for gateway in before.union(&now) {
-            let routes = attached.entry(gateway.clone()).or_default();
-            match now.contains(gateway) {
-                true => drop(routes.insert(key.clone())),
-                false => drop(routes.remove(key)),
-            }
-            if routes.is_empty() {
-                attached.remove(gateway);
-            }
-            self.queue.add(Work::Gateway(gateway.0.clone(), gateway.1.clone()));
+        let gateways = before.iter().chain(exposed).flat_map(|exposed| &exposed.gateways);
+        for (namespace, name) in gateways.collect::<BTreeSet<_>>() {
+            self.queue.add(Work::Gateway(namespace.clone(), name.clone()));
         }
     }
 
@@ -166,17 +153,13 @@ impl<F: Facts> Exposure<F> {
 
     /// Look at the status of a Gateway of the source, if there is one.
     pub(super) async fn gateway(&self, namespace: &str, name: &str) -> Result<bool, Error> {
-        let gateway = (namespace.to_owned(), name.to_owned());
-        let routes = self.attached.lock().get(&gateway).cloned().unwrap_or_default();
-        let mut sites = vec![];
-        for exposed in routes.iter().filter_map(|route| self.facts.exposed(route)) {
-            for mut site in exposed.sites {
-                site.addresses = self.facts.gateway(&site.node, namespace, name);
-                sites.push(site);
-            }
+        let (mut sites, routes) = (vec![], self.routes(namespace, name));
+        for mut site in routes.iter().flat_map(|route| route.sites.clone()) {
+            site.addresses = self.facts.gateway(&site.node, namespace, name);
+            sites.push(site);
         }
         let wanted = status(Shown::Gateway, &Cluster::all(&sites));
-        let work = Work::Gateway(gateway.0, gateway.1);
+        let work = Work::Gateway(namespace.to_owned(), name.to_owned());
         let place = match self.statuses.place(&work) {
             None if wanted.is_none() => None,
             None => apply::place(&self.client, Shown::Gateway, namespace, name).await?,

@@ -2,7 +2,7 @@
 
 pub mod call;
 mod echo;
-mod follow;
+mod gateways;
 mod identity;
 mod node;
 mod reconcile;
@@ -161,6 +161,7 @@ impl Link {
             () = self.renew_lease() => {}
             () = self.strays.clone().run(self.home.clone(), &self.node, stop) => {}
             () = self.echo_heartbeats(&client) => {}
+            () = self.watch_gateways(&target, client.clone()) => {}
         }
     }
 
@@ -223,7 +224,7 @@ impl Link {
     /// last connection; it may lead to another cluster than the one before.
     pub async fn remove(&self, client: Option<Client>) {
         self.home.forget_failure(&self.node);
-        self.stop_following();
+        self.home.gateways.forget(&self.node);
         let target = self.target.read().target.clone();
         // At first: of two targets that go together, one takes along what is there for both.
         self.home.clusters.forget(&target);
