@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use multicluster_api::syntax;
 use multicluster_runtime::admin::AdminArgs;
 use multicluster_runtime::cluster::ClusterArgs;
 use multicluster_runtime::log::LogArgs;
@@ -32,6 +33,10 @@ pub struct Args {
     /// that this cluster is cut off, and pods stay where they are; 1 turns this off
     #[arg(long, env = "MASS_FAILURE_THRESHOLD", default_value_t = 0.55, value_parser = part)]
     pub mass_failure_threshold: f64,
+    /// Name of the network of this cluster's pods. Targets with the same name in their label multicluster.admiralty.io/network,
+    /// or with neither, reach these pods by their addresses: exported Services (ServiceExport) then lead there, too
+    #[arg(long, env = "NETWORK", default_value = "", value_parser = network)]
+    pub network: String,
     /// Tell sources about each node of this cluster (labels, taints, free room); without it, only the sums
     #[arg(long, env = "PUBLISH_NODES", default_value_t = true, action = clap::ArgAction::Set)]
     pub publish_nodes: bool,
@@ -92,6 +97,13 @@ fn slow_after(text: &str) -> Result<f64, String> {
 
 fn part(text: &str) -> Result<f64, String> {
     within(text, 0.0, 1.0)
+}
+
+fn network(text: &str) -> Result<String, String> {
+    match syntax::is_label_value(text) {
+        true => Ok(text.to_owned()),
+        false => Err("write what a label's value may be: 63 letters, digits, '-', '_' or '.' at most".into()),
+    }
 }
 
 fn within(text: &str, least: f64, most: f64) -> Result<f64, String> {

@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::source::exposure::gateways::Gateways;
 use crate::source::health::{Limits, Reach};
+use crate::source::imports::index::Imports;
 use crate::source::mass_failure::MassFailure;
 use crate::source::out_of_service::OutOfService;
 use crate::source::proxy_pods::{ProxyPod, ProxyPods};
@@ -52,6 +53,8 @@ pub struct Home {
     pub gateways: Gateways,
     /// Pods (by UID) that may belong to no target.
     pub queue: Queue<String>,
+    /// What is exported to all clusters.
+    pub imports: Imports,
 }
 
 /// How long to wait before a question about the own cluster is asked again.

@@ -109,16 +109,22 @@ pub struct Queues {
     pub copies: QueueMetrics,
     /// Selectors of the source's Services.
     pub selectors: QueueMetrics,
+    /// Exported Services: they are read, and say how they are.
+    pub exports: QueueMetrics,
+    /// Exported Services again, one queue for each cluster that imports them.
+    pub imports: QueueMetrics,
 }
 
 impl Queues {
-    fn all(&self) -> [(&'static str, &QueueMetrics); 5] {
+    fn all(&self) -> [(&'static str, &QueueMetrics); 7] {
         [
             ("delegates", &self.delegates),
             ("proxy_pods", &self.proxy_pods),
             ("homeless_proxy_pods", &self.homeless),
             ("copies", &self.copies),
             ("selectors", &self.selectors),
+            ("service_exports", &self.exports),
+            ("service_imports", &self.imports),
         ]
     }
 
@@ -224,7 +230,7 @@ fn each<M: EncodeMetric>(
     name: &str,
     help: &str,
     unit: Option<Unit>,
-    metrics: [(&'static str, M); 5],
+    metrics: [(&'static str, M); 7],
 ) -> fmt::Result {
     let mut encoder = encoder.encode_descriptor(name, help, unit.as_ref(), metrics[0].1.metric_type())?;
     for (name, metric) in &metrics {

@@ -24,6 +24,9 @@ use crate::source::fleet::Fleet;
 use crate::source::following::hub::Following;
 use crate::source::following::watch;
 use crate::source::held::HeldPods;
+use crate::source::imports::controller;
+use crate::source::imports::index::Imports;
+use crate::source::imports::network::Network;
 use crate::source::mass_failure::MassFailure;
 use crate::source::out_of_service::OutOfService;
 use crate::source::proxy_pods::ProxyPods;
@@ -172,8 +175,15 @@ impl Agent {
             out_of_service: OutOfService::default(),
             gateways: Gateways::default(),
             queue: Queue::new(&self.metrics.queues.homeless),
+            imports: Imports::new(
+                &self.cluster_name,
+                Network::new(&self.args.network),
+                &self.metrics.queues.exports,
+                &self.metrics.queues.imports,
+            ),
         });
         self.held.show(home.clone());
+        tasks.spawn(controller::run(home.clone(), term.stop.clone()));
         let ready = self.readiness.clone();
         let fleet = Fleet::new(home.clone(), move || ready.set(TARGETS_LISTED, true));
         *self.fleet.lock() = Some(fleet.clone());

@@ -143,6 +143,8 @@ pub const PROXY_SCHEDULER: &str = "admiralty-proxy";
 /// Name of the only [`crate::ClusterSummary`] of a cluster.
 pub const CLUSTER_SUMMARY: &str = "singleton";
 
+/// Label of what an imported Service consists of: the Service's name. It is what tells these objects from copies.
+pub const IMPORT: &str = "multicluster.admiralty.io/import";
 /// Label of EndpointSlices (Multi-Cluster Services API, KEP-1645): name of the ServiceImport that they serve.
 pub const MCS_SERVICE_NAME: &str = "multicluster.kubernetes.io/service-name";
 /// Label of EndpointSlices (Multi-Cluster Services API, KEP-1645): the cluster whose pods they name.

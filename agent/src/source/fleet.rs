@@ -18,7 +18,7 @@ use multicluster_targets::{ConnectError, Runner};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use super::following::facts::PodFacts;
+use super::imports::facts;
 use super::keep_node::NodeKeeper;
 use super::link::Link;
 use super::proxy_pods::ProxyPod;
@@ -84,12 +84,15 @@ impl Fleet {
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(pod) => {
-                    let facts = PodFacts::of(&pod);
-                    let pod = ProxyPod::from(pod);
+                    let facts = self.home.following.facts(&pod);
+                    let mut pod = ProxyPod::from(pod);
+                    pod.references = facts.references.clone();
+                    let before = self.home.pods.get(&pod.uid);
                     if let Some(replaced) = self.home.pods.put(pod.clone()) {
                         self.dispatch_gone(&replaced);
                     }
                     self.home.following.put_pod(facts);
+                    facts::pod_changed(&self.home, before.as_deref(), &pod);
                     self.dispatch(&pod);
                 }
                 Change::Gone(key) => {

@@ -12,7 +12,8 @@ use multicluster_api::view::{ContainerView, PodView};
 use multicluster_api::{fence, names};
 use parking_lot::RwLock;
 
-use super::ports::{NamedPorts, named_ports};
+use super::following::intern::Pool;
+use super::ports::{NamedPort, NamedPorts, named_ports};
 use crate::changes::Key;
 
 /// What is kept of a proxy pod.
@@ -143,6 +144,7 @@ pub struct ProxyPods(RwLock<Inner>);
 struct Inner {
     pods: HashMap<String, Arc<ProxyPod>>,
     uids: HashMap<Key, String>,
+    ports: Pool<[NamedPort]>,
     listed: bool,
 }
 
@@ -150,6 +152,7 @@ impl ProxyPods {
     /// Take in a pod. Returns the UID of the pod that had its name before, if that was another one.
     pub fn put(&self, mut pod: ProxyPod) -> Option<String> {
         let mut inner = self.0.write();
+        pod.ports = inner.ports.get(pod.ports);
         let known = inner.pods.get(&pod.uid);
         let placed = known.filter(|known| known.whereabouts() == pod.whereabouts());
         pod.placed = placed.map_or_else(|| Some(Instant::now()), |known| known.placed);

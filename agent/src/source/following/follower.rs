@@ -62,6 +62,8 @@ pub struct Facts {
     pub own: bool,
     /// Its region.
     pub region: Option<String>,
+    /// The network of its pods; empty for the default one.
+    pub network: String,
     /// Does it serve users? `None`: nobody knows yet.
     pub serves: Option<bool>,
     /// All chaperons there are known.
@@ -354,6 +356,8 @@ pub fn grace(kind: Kind) -> Duration {
     match kind {
         Kind::ConfigMap | Kind::Secret => Duration::from_secs(5),
         Kind::Service | Kind::Ingress | Kind::HttpRoute => Duration::from_secs(20),
+        // What nobody exports any more is gone at once.
+        Kind::ServiceImport | Kind::EndpointSlice => Duration::ZERO,
     }
 }
 

@@ -201,7 +201,7 @@ impl Following {
         match key.kind {
             Kind::ConfigMap | Kind::Secret => return,
             Kind::Service => self.reroutes.add_after(key.clone(), delay),
-            Kind::Ingress | Kind::HttpRoute => {}
+            _ => {}
         }
         self.tell(key);
     }
@@ -281,6 +281,25 @@ impl Following {
     /// Does any proxy pod use the object, or stand behind it?
     pub fn has_proxy_pods(&self, key: &ObjectKey) -> bool {
         self.needs.lock().has_proxy_pods(key)
+    }
+
+    /// Are all targets known?
+    pub fn knows_targets(&self) -> bool {
+        self.targets_listed.load(Ordering::SeqCst)
+    }
+
+    /// UIDs of the proxy pods that a Service selects; `None` until all pods and Services are known.
+    pub fn selected(&self, key: &ObjectKey) -> Option<Vec<Arc<str>>> {
+        let pods_listed = self.pods_listed.load(Ordering::SeqCst);
+        if !pods_listed || !self.originals.listing(Kind::Service).is_complete() {
+            return None;
+        }
+        Some(self.needs.lock().selected(key).map(|pod| pod.uid.clone()).collect())
+    }
+
+    /// The Services that select this proxy pod.
+    pub fn services_of(&self, uid: &str) -> Vec<ObjectKey> {
+        self.needs.lock().services_of(uid)
     }
 
     /// The selector that finds the delegates of a Service's pods. `None`: it has no selector.

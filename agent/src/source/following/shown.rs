@@ -37,7 +37,7 @@ impl Shown {
     /// Of an object; `None` when it is not reached from outside.
     pub fn of(kind: Kind, object: &Value) -> Option<Self> {
         match kind {
-            Kind::ConfigMap | Kind::Secret => return None,
+            Kind::ConfigMap | Kind::Secret | Kind::ServiceImport | Kind::EndpointSlice => return None,
             Kind::Service if object["spec"]["type"] != "LoadBalancer" => return None,
             Kind::Service | Kind::Ingress | Kind::HttpRoute => {}
         }

@@ -54,6 +54,8 @@ pub fn name(kind: Kind) -> &'static str {
         Kind::Service => "services",
         Kind::Ingress => "ingresses",
         Kind::HttpRoute => "httproutes",
+        Kind::ServiceImport => "serviceimports",
+        Kind::EndpointSlice => "endpointslices",
     }
 }
 

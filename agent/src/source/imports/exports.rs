@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
+use kube::api::ApiResource;
 use multicluster_api::view::{ServiceExportSpecView, ServiceExportView};
 use parking_lot::RwLock;
 
@@ -25,6 +26,8 @@ pub struct Export {
     pub spec: ServiceExportSpecView,
     /// What it says of itself.
     pub conditions: Vec<Condition>,
+    /// The version of the Service that was known when it was read.
+    pub version: Option<Arc<str>>,
     /// The Service of its name; `None` until it has been read.
     pub service: Option<Result<Arc<Exportable>, Unexportable>>,
     /// How far the clusters are.
@@ -101,33 +104,29 @@ impl Exports {
         self.0.read().all.keys().cloned().collect()
     }
 
-    /// The exported Service was read. Returns whether that is news.
-    pub fn set_service(&self, key: &Key, service: Result<Exportable, Unexportable>) -> bool {
+    /// The exported Service was read, when this version of it was known. Returns whether that is news.
+    pub fn set_service(&self, key: &Key, service: Result<Exportable, Unexportable>, version: Option<Arc<str>>) -> bool {
         let mut inner = self.0.write();
         let Some(export) = inner.all.get_mut(key) else {
             return false;
         };
         let service = Some(service.map(Arc::new));
         let news = export.service != service;
-        export.service = service;
+        (export.service, export.version) = (service, version);
         news
     }
 
-    /// How far a cluster is; `None` when it is no part of the set any more. Returns what was known before, if that was
-    /// something else.
-    pub fn set_progress(
-        &self,
-        key: &Key,
-        cluster: &ClusterName,
-        progress: Option<Progress>,
-    ) -> Option<Option<Progress>> {
+    /// How far a cluster is; `None` when it is no part of the set any more. Returns whether that is news.
+    pub fn set_progress(&self, key: &Key, cluster: &ClusterName, progress: Option<Progress>) -> bool {
         let mut inner = self.0.write();
-        let export = inner.all.get_mut(key)?;
+        let Some(export) = inner.all.get_mut(key) else {
+            return false;
+        };
         let before = match &progress {
             Some(progress) => export.progress.insert(cluster.clone(), progress.clone()),
             None => export.progress.remove(cluster),
         };
-        (before != progress).then_some(before)
+        before != progress
     }
 
     /// Forget how far clusters are that are none of these.
@@ -140,9 +139,10 @@ impl Exports {
 
 /// For events about an export.
 pub fn reference(key: &Key, uid: &str) -> ObjectReference {
+    let resource = ApiResource::erase::<ServiceExportView>(&());
     ObjectReference {
-        api_version: Some("multicluster.x-k8s.io/v1alpha1".into()),
-        kind: Some("ServiceExport".into()),
+        api_version: Some(resource.api_version),
+        kind: Some(resource.kind),
         namespace: Some(key.0.clone()),
         name: Some(key.1.clone()),
         uid: Some(uid.to_owned()),

@@ -15,17 +15,28 @@
 //! * [`exportable`]: what of a Service counts. Pure.
 //! * [`endpoints`], [`mod@slices`]: the pods behind it, and in which EndpointSlice each is. Pure.
 //! * [`import`], [`wanted`]: the objects of an import. Pure.
-//! * [`exports`]: the ServiceExports of the source. [`there`]: what is in a cluster. Indexes.
+//! * [`exports`], [`own_slices`]: the source's ServiceExports, and endpoints of its own. [`index`]: all of it, and the
+//!   clusters. [`there`]: what is in one of them.
+//! * [`facts`]: what the rest of the source knows of pods and targets.
+//! * [`bring`]: compares what is there with what is wanted, and writes. [`status`]: what writes statuses.
+//! * [`seat`]: the work for one cluster. [`controller`]: the work in the source.
 //! * [`conditions`]: what a ServiceExport says of itself. Pure.
 
+pub mod bring;
 pub mod clusters;
 pub mod conditions;
+pub mod controller;
 pub mod endpoints;
 pub mod exportable;
 pub mod exports;
+pub mod facts;
 pub mod import;
+pub mod index;
 pub mod network;
+pub mod own_slices;
+pub mod seat;
 pub mod slices;
+pub mod status;
 pub mod there;
 pub mod wanted;
 

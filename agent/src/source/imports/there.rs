@@ -63,13 +63,10 @@ impl Item {
 }
 
 /// The exported Service whose import an object is a part of.
-pub fn export_of(kind: Kind, object: &Value) -> Option<Key> {
+pub fn export_of(object: &Value) -> Option<Key> {
     let metadata = &object["metadata"];
-    let name = match kind {
-        Kind::ServiceImport => &metadata["name"],
-        _ => &metadata["labels"][names::MCS_SERVICE_NAME],
-    };
-    Some((metadata["namespace"].as_str()?.to_owned(), name.as_str()?.to_owned()))
+    let name = metadata["labels"][names::IMPORT].as_str()?;
+    Some((metadata["namespace"].as_str()?.to_owned(), name.to_owned()))
 }
 
 /// The objects in one cluster. Those of the last connection stay known while there is none.
@@ -104,7 +101,7 @@ impl There {
     /// Take in an object, unless a newer version of it is known: the answer to a write may come before its event. Returns
     /// the exports for which anything but a version is news: two, if somebody has changed its labels.
     pub fn put(&self, kind: Kind, object: &Value, context: &Context<'_>) -> Vec<Key> {
-        let (Some(export), Some(name)) = (export_of(kind, object), object["metadata"]["name"].as_str()) else {
+        let (Some(export), Some(name)) = (export_of(object), object["metadata"]["name"].as_str()) else {
             return vec![];
         };
         let key = ObjectKey::new(kind, &export.0, name);
@@ -112,7 +109,10 @@ impl There {
         let mut inner = self.0.write();
         inner.unseen.remove(&key);
         let known = inner.exports.get(&key).cloned();
-        let before = known.as_ref().and_then(|known| inner.items.get(known)?.get(&key)).cloned();
+        let before = known
+            .as_ref()
+            .and_then(|known| inner.items.get(known)?.get(&key))
+            .cloned();
         if let Some(before) = &before {
             let (old, new) = (&before.held, &item.held);
             if old.uid == new.uid && newer(&old.resource_version, &new.resource_version) {
@@ -150,6 +150,12 @@ impl There {
         inner.written.remove(key);
         inner.unseen.remove(key);
         inner.forget(key)
+    }
+
+    /// One object.
+    pub fn get(&self, key: &ObjectKey) -> Option<Item> {
+        let inner = self.0.read();
+        inner.items.get(inner.exports.get(key)?)?.get(key).cloned()
     }
 
     /// What is there for an export.

@@ -39,11 +39,10 @@ impl Exported<'_> {
     pub fn derived(&self, context: &Context<'_>) -> Copy {
         let name = derived_name(context.cluster_name, &self.key.0, &self.key.1);
         let body = [("spec".to_owned(), Value::Object(derived_spec(self.service)))];
-        let labels = [(names::MCS_SERVICE_NAME.to_owned(), self.key.1.clone())];
         self.copy(
             Kind::Service,
             &name,
-            labels.into(),
+            Labels::new(),
             Labels::new(),
             body.into_iter().collect(),
             context,
@@ -111,6 +110,7 @@ impl Exported<'_> {
     ) -> Copy {
         labels.insert(names::PARENT_CLUSTER_NAME.into(), context.cluster_name.into());
         labels.insert(names::PARENT_UID.into(), self.export.uid.clone());
+        labels.insert(names::IMPORT.into(), self.key.1.clone());
         if let Some(user) = context.source_user {
             annotations.insert(names::SOURCE_USER.into(), user.into());
         }

@@ -26,6 +26,7 @@ use identity::identity;
 use super::chaperons::Chaperons;
 use super::following::follower::{Facts, Follower};
 use super::health::Health;
+use super::imports::seat::Seat;
 use super::judge::Judge;
 use super::keep_node::NodeKeeper;
 use super::left_overs::LeftOvers;
@@ -53,6 +54,8 @@ pub struct Link {
     queue: Queue<String>,
     /// What follows pods there.
     follower: Arc<Follower>,
+    /// What is imported there.
+    seat: Arc<Seat>,
     keeper: NodeKeeper,
     judge: Mutex<Judge>,
     /// UID of its ClusterSummary, which no two clusters share.
@@ -89,6 +92,7 @@ impl Link {
         let node = target.target.virtual_node().as_str().to_owned();
         let facts = Facts {
             cluster_id: target.status.cluster_id.clone(),
+            network: target.network.clone(),
             ..Facts::default()
         };
         let cluster_id = Mutex::new(facts.cluster_id.clone());
@@ -100,12 +104,14 @@ impl Link {
         );
         let follower = Arc::new(follower);
         home.following.followers.add(follower.clone());
+        let seat = Seat::new(home.clone(), &node);
         let keeper = NodeKeeper::new(home.client.clone(), &node, home.events.clone(), home.metrics.clone());
         Arc::new(Self {
             node,
             keeper,
             target: RwLock::new(target),
             follower,
+            seat,
             chaperons: Chaperons::default(),
             judge: Mutex::new(Judge::new(home.limits, Instant::now())),
             cluster: Mutex::default(),
@@ -142,6 +148,7 @@ impl Link {
         self.told_forbidden.store(false, Ordering::SeqCst);
         self.settled.store(false, Ordering::SeqCst);
         self.follower.set_watched(false);
+        self.follower.learn(|facts| facts.network = target.network.clone());
         self.set_usable();
         let unguarded = client.clone();
         let client = self.home.fence.guard(client);

@@ -152,7 +152,7 @@ impl Needs {
         match key.kind {
             Kind::Service => self.reselect(key, None),
             Kind::Ingress | Kind::HttpRoute => self.reroute(key, None),
-            Kind::ConfigMap | Kind::Secret => Touched::new(),
+            _ => Touched::new(),
         }
     }
 
@@ -179,6 +179,15 @@ impl Needs {
         let uids = namespace.filter(|_| is_service).into_iter();
         let uids = uids.flat_map(|namespace| namespace.selected(&service.name));
         uids.filter_map(|uid| self.pods.get(uid)?.facts.as_ref())
+    }
+
+    /// The Services that select this proxy pod.
+    pub fn services_of(&self, uid: &str) -> Vec<ObjectKey> {
+        let Some((pod, facts)) = self.pods.get(uid).and_then(|pod| Some((pod, pod.facts.as_ref()?))) else {
+            return vec![];
+        };
+        let key = |name: &Arc<str>| ObjectKey::new(Kind::Service, &*facts.namespace, &**name);
+        pod.services.iter().map(key).collect()
     }
 
     /// Does any proxy pod, placed or not, use the object or stand behind it?

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::Link;
 use crate::queue::Outcome;
 use crate::source::following::follower::Job;
+use crate::source::imports::seat::Connection;
 use crate::source::proxy_pods::ProxyPod;
 
 /// Copies and pods of one target that are worked on at a time.
@@ -36,6 +37,11 @@ impl Link {
         follower.restart(cluster_id);
         follower.learn(|facts| facts.own = own);
         let user = user_name(client).await;
+        let connection = Connection {
+            client: client.clone(),
+            namespace: follower.namespace.clone(),
+            user: user.clone(),
+        };
         if follower.learn(|facts| facts.user = user) {
             // Copies name their owner.
             follower.forget_all();
@@ -53,8 +59,9 @@ impl Link {
             }
         };
         tokio::select! {
-            () = follower.queue.run(CONCURRENCY, stop, work) => {}
+            () = follower.queue.run(CONCURRENCY, stop.clone(), work) => {}
             () = self.watch_copies(client) => {}
+            () = self.seat.run(connection, stop) => {}
         }
     }
 

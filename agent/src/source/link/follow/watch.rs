@@ -31,8 +31,10 @@ impl Link {
         );
     }
 
+    /// Copies, and not what imports consist of.
     fn ours(&self) -> Config {
-        Config::default().labels(&format!("{}={}", names::PARENT_CLUSTER_NAME, self.home.cluster_name))
+        let (source, import) = (names::PARENT_CLUSTER_NAME, names::IMPORT);
+        Config::default().labels(&format!("{source}={},!{import}", self.home.cluster_name))
     }
 
     /// Of ConfigMaps and Secrets the metadata says all that counts.
@@ -114,7 +116,7 @@ impl Link {
                 let metadata = serde_json::json!({ "metadata": object["metadata"] });
                 Held::of(key.kind, &metadata, &context)
             }
-            Kind::Service | Kind::Ingress | Kind::HttpRoute => Held::of(key.kind, object, &context),
+            _ => Held::of(key.kind, object, &context),
         };
         if self.follower.copies.put(key.clone(), held.clone()) {
             self.home.following.copy_changed(&key);

@@ -69,7 +69,7 @@ impl Model {
                     .flat_map(|name| self.selected(&ObjectKey::new(Kind::Service, &key.namespace, name)))
                     .collect()
             }
-            Kind::ConfigMap | Kind::Secret => {
+            _ => {
                 let uses = |pod: &&PodFacts| match key.kind {
                     Kind::ConfigMap => pod.references.config_maps.contains_key(&key.name),
                     _ => pod.references.secrets.contains_key(&key.name),
