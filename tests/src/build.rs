@@ -86,7 +86,11 @@ impl GoModule {
 
     async fn build(&self, folder: &Path) -> Result<()> {
         let names: Vec<&str> = self.programs.iter().map(|(_, ours)| *ours).collect();
-        let what = if names.is_empty() { "data".to_owned() } else { names.join(", ") };
+        let what = if names.is_empty() {
+            "data".to_owned()
+        } else {
+            names.join(", ")
+        };
         eprintln!("testbed: building {} ({what}), once on this machine", self.name);
         let start = Instant::now();
         fs::create_dir_all(folder)?;

@@ -105,8 +105,14 @@ impl Addresses {
     }
 
     fn of_ingress(&self, ingress: &Ingress) -> Option<Value> {
-        let class = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
-        let legacy = ingress.annotations().get("kubernetes.io/ingress.class").map(String::as_str);
+        let class = ingress
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.ingress_class_name.as_deref());
+        let legacy = ingress
+            .annotations()
+            .get("kubernetes.io/ingress.class")
+            .map(String::as_str);
         let addresses = self.of(Front::Ingress, class.or(legacy)?);
         Some(json!({ "loadBalancer": { "ingress": addresses } }))
     }
@@ -122,12 +128,13 @@ impl Addresses {
 
     fn of_gateway(&self, gateway: &DynamicObject) -> Option<Value> {
         let class = gateway.data.pointer("/spec/gatewayClassName")?.as_str()?;
-        let addresses = self.of(Front::Gateway, class).into_iter().map(|address| {
-            match address.get("hostname") {
+        let addresses = self
+            .of(Front::Gateway, class)
+            .into_iter()
+            .map(|address| match address.get("hostname") {
                 Some(name) => json!({ "type": "Hostname", "value": name }),
                 None => json!({ "type": "IPAddress", "value": address["ip"] }),
-            }
-        });
+            });
         let condition = |kind: &str| {
             json!({
                 "type": kind, "status": "True", "reason": kind, "message": "",
@@ -155,8 +162,12 @@ impl LoadBalancers {
         let client = cluster.client();
         let mut tasks = JoinSet::new();
         let (of_ingresses, of_services) = (addresses.clone(), addresses.clone());
-        tasks.spawn(serve::<Ingress>((), client.clone(), move |object| of_ingresses.of_ingress(object)));
-        tasks.spawn(serve::<Service>((), client.clone(), move |object| of_services.of_service(object)));
+        tasks.spawn(serve::<Ingress>((), client.clone(), move |object| {
+            of_ingresses.of_ingress(object)
+        }));
+        tasks.spawn(serve::<Service>((), client.clone(), move |object| {
+            of_services.of_service(object)
+        }));
         Self {
             addresses,
             client,
@@ -167,7 +178,9 @@ impl LoadBalancers {
     /// Starts the controller of Gateways, once their definition is there.
     pub fn serve_gateways(&self) {
         let (addresses, client) = (self.addresses.clone(), self.client.clone());
-        let serve = serve(gateways(), client, move |object: &DynamicObject| addresses.of_gateway(object));
+        let serve = serve(gateways(), client, move |object: &DynamicObject| {
+            addresses.of_gateway(object)
+        });
         self.tasks.lock().spawn(serve);
     }
 }
@@ -190,7 +203,11 @@ where
     K::DynamicType: Clone,
 {
     let all = Api::<K>::all_with(client.clone(), &kind);
-    let mut objects = Box::pin(watcher(all, watcher::Config::default()).default_backoff().applied_objects());
+    let mut objects = Box::pin(
+        watcher(all, watcher::Config::default())
+            .default_backoff()
+            .applied_objects(),
+    );
     loop {
         match objects.try_next().await {
             Ok(Some(object)) => {

@@ -67,7 +67,10 @@ impl Resolver {
             if !seen.insert(name.clone()) {
                 continue;
             }
-            ensure!(seen.len() <= LONGEST_CHAIN, "{name} leads through too many names: {seen:?}");
+            ensure!(
+                seen.len() <= LONGEST_CHAIN,
+                "{name} leads through too many names: {seen:?}"
+            );
             for record in self.ask(&name, family).await? {
                 match record.data {
                     Data::Address(address) => drop(addresses.insert(address)),

@@ -82,12 +82,17 @@ async fn a_record_for_each(cluster: &Cluster, dns: &Dns, us: &Addresses, eu: &Ad
         })
     };
     let named = record("us", "CNAME", json!(us.hostname(Front::Ingress)), "3");
-    cluster.apply_yaml(&endpoint("weighted", std::slice::from_ref(&named))).await?;
+    cluster
+        .apply_yaml(&endpoint("weighted", std::slice::from_ref(&named)))
+        .await?;
     leads_to(dns, &host, &[us.v4(Front::Ingress)]).await?;
     let addressed = |name: &str, address| record(name, "A", json!(address), "1");
     let (first, second) = (us.v4(Front::Service), eu.v4(Front::Service));
     cluster
-        .apply_yaml(&endpoint("weighted", &[addressed("us", first), addressed("eu", second)]))
+        .apply_yaml(&endpoint(
+            "weighted",
+            &[addressed("us", first), addressed("eu", second)],
+        ))
         .await?;
     eventually("two records", SOON, async || {
         let records = dns.provider.records(&host);

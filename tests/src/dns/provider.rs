@@ -179,7 +179,9 @@ impl Records {
             .into_iter()
             .filter_map(|(name, kind)| {
                 let name = name?;
-                [of(&name, kind), of(&name, "CNAME")].into_iter().find(|found| !found.is_empty())
+                [of(&name, kind), of(&name, "CNAME")]
+                    .into_iter()
+                    .find(|found| !found.is_empty())
             })
             .next()?;
         let near: Vec<_> = found
@@ -210,7 +212,10 @@ async fn serve_webhook(listener: TcpListener, records: Arc<Mutex<Records>>) {
     let router = Router::new()
         .route("/", get(negotiate))
         .route("/records", get(list).post(apply))
-        .route("/adjustendpoints", post(async |Json(endpoints): Json<Vec<Endpoint>>| answer(&endpoints)))
+        .route(
+            "/adjustendpoints",
+            post(async |Json(endpoints): Json<Vec<Endpoint>>| answer(&endpoints)),
+        )
         .layer(axum::middleware::map_request(as_json))
         .with_state(records);
     let mut connections = JoinSet::new();
