@@ -59,6 +59,8 @@ impl Leaving {
             cleaner.withdraw(self.targets, &self.cluster_name, PATIENCE).await;
             until_none(deadline + PATIENCE, || cleaner.virtual_nodes()).await?;
             until_none(deadline + PATIENCE, || async { cleaner.proxy_pods(&marked()).await }).await?;
+            // From now on plain pods serve, and those that come are found by their plain labels.
+            let _ = tokio::time::timeout(PATIENCE, cleaner.originals()).await;
         }
         rights::release(cleaner, &self.client).await
     }

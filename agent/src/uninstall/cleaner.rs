@@ -20,8 +20,9 @@ use serde_json::json;
 
 use super::plan;
 use crate::api_error;
-use crate::source::clusters::Others;
-use crate::source::following::recall::{self, Whose, recall};
+use crate::source::exposure;
+use crate::source::following::recall::{self, Others, Whose, recall};
+use crate::source::following::reroute;
 use crate::source::keep_node::LEASE_NAMESPACE;
 use crate::source::withdraw::withdraw;
 use crate::target::grants;
@@ -139,6 +140,25 @@ impl Cleaner {
         api_error::ignore_gone(api.delete(metadata.name.as_deref().unwrap_or_default(), &exactly).await)?;
         self.say(format!("deleted {}", describe_as(&resource.kind, metadata)));
         Ok(())
+    }
+
+    /// Give the source's Services their selectors back, and take away what was written for those outside: addresses, DNS
+    /// records, EndpointSlices. What fails is told, and nothing else waits for it.
+    pub async fn originals(&self) {
+        match reroute::restore(&self.client).await {
+            Ok(0) => {}
+            Ok(count) => self.say(format!("gave {count} Services their selectors back")),
+            Err(error) => self.say(format!("Services may be left that select nothing here: {error}")),
+        }
+        match exposure::withdraw::withdraw(&self.client).await {
+            Ok(0) => {}
+            Ok(count) => self.say(format!(
+                "took back {count} DNSEndpoints, EndpointSlices and addresses in statuses"
+            )),
+            Err(error) => self.say(format!(
+                "DNSEndpoints, EndpointSlices or addresses of targets in statuses may be left: {error}"
+            )),
+        }
     }
 
     /// Delete virtual nodes, each with its Lease.

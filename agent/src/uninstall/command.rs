@@ -8,7 +8,7 @@ use clap::Args;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, Service};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use super::cleaner::{Cleaner, Reached, describe, describe_as, until_none};
 use super::{plan, rights};
 use crate::api_error;
+use crate::source::exposure;
 use crate::source::following::recall;
 
 /// How long a target may take to give back what is ours.
@@ -99,6 +100,7 @@ async fn clean_up(cleaner: &Cleaner, client: &Client, name: Option<&str>) -> any
     until_none(deadline, || cleaner.virtual_nodes()).await?;
     until_none(deadline, || cleaner.node_leases()).await?;
     until_none(deadline, || async { cleaner.proxy_pods(&ListParams::default()).await }).await?;
+    cleaner.originals().await;
     // Sources that are still connected may send more until they lose their rights.
     cleaner.chaperons().await?;
     cleaner.delegates().await?;
@@ -231,6 +233,8 @@ async fn leftovers(client: &Client) -> Result<Vec<String>, kube::Error> {
         find::<Pod>(client, &delegates, plan::is_delegate).await?,
         find::<ClusterRoleBinding>(client, &all, plan::is_source_binding).await?,
         copies(client).await?,
+        find::<Service>(client, &all, plan::is_rerouted).await?,
+        exposure::withdraw::left(client).await?,
     ]
     .concat())
 }

@@ -5,6 +5,7 @@ use multicluster_api::names;
 use multicluster_api::view::PodView;
 use multicluster_api::virtual_node::{self, NODE_PREFIX};
 
+use crate::source::following::recall;
 use crate::target::grants;
 
 /// The finalizers that stay when `finalizer` is taken off, or `None` when it is not there.
@@ -49,6 +50,14 @@ pub fn is_delegate(metadata: &ObjectMeta) -> bool {
 pub fn is_source_binding(metadata: &ObjectMeta) -> bool {
     label(metadata, grants::MANAGED_BY.0) == Some(grants::MANAGED_BY.1)
         && name(metadata).starts_with(grants::BINDING_PREFIX)
+}
+
+/// A Service of the source whose selector the agent has rewritten. A copy, too, says how the original was: that is another
+/// source's affair.
+pub fn is_rerouted(metadata: &ObjectMeta) -> bool {
+    let annotations = metadata.annotations.as_ref();
+    annotations.is_some_and(|annotations| annotations.contains_key(names::ORIGINAL_SELECTOR))
+        && !recall::is_copy(metadata)
 }
 
 /// Something that the manifests install.
@@ -130,6 +139,11 @@ mod tests {
             json!({ "name": "worker", "ownerReferences": node })
         )));
         assert!(!is_node_lease(&meta(json!({ "name": "admiralty-lock" }))));
+        let selected = json!({ names::ORIGINAL_SELECTOR: "{}", names::DIGEST: "d" });
+        assert!(is_rerouted(&meta(json!({ "annotations": selected }))));
+        let marks = json!({ names::PARENT_UID: "u", names::PARENT_CLUSTER_NAME: "c" });
+        assert!(!is_rerouted(&meta(json!({ "annotations": selected, "labels": marks }))));
+        assert!(!is_rerouted(&meta(json!({ "annotations": { names::GLOBAL: "true" } }))));
         let parent = json!({ names::PARENT_UID: "u" });
         let chaperon = owner("multicluster.admiralty.io/v1alpha1", "PodChaperon");
         assert!(is_delegate(&meta(

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::facts::Labels;
 use super::object::{Kind, ObjectKey};
 use super::raw;
+use crate::uninstall::plan;
 use crate::{api_error, merge};
 
 /// Writes under way at a time when all is put back.
@@ -126,7 +127,7 @@ pub async fn restore(client: &Client) -> Result<usize, kube::Error> {
     let marked = all
         .items
         .into_iter()
-        .filter(|service| service.annotations().contains_key(names::ORIGINAL_SELECTOR));
+        .filter(|service| plan::is_rerouted(&service.metadata));
     let keys = marked.map(|service| {
         ObjectKey::new(
             Kind::Service,
