@@ -12,6 +12,8 @@ pub mod api_error;
 pub mod changes;
 pub mod cli;
 pub mod events;
+#[cfg(test)]
+pub mod fake;
 pub mod home;
 pub mod leader;
 pub mod merge;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::copies::Copies;
 use super::facts::Labels;
@@ -48,7 +49,7 @@ pub struct Follower {
 #[derive(Debug, Default)]
 struct Gates {
     /// Since when each of them has waited, and for what.
-    pods: HashMap<String, (Instant, Vec<ObjectKey>)>,
+    pods: HashMap<String, (std::time::Instant, Vec<ObjectKey>)>,
     /// Who waits for a file.
     waiting: HashMap<ObjectKey, HashSet<String>>,
 }
@@ -197,12 +198,15 @@ impl Follower {
     }
 
     /// This pod's delegate waits for these files, and is looked at when one of them changes. Returns since when.
-    pub fn wait(&self, pod: &str, files: &[ObjectKey]) -> Instant {
+    pub fn wait(&self, pod: &str, files: &[ObjectKey]) -> std::time::Instant {
         let mut gates = self.gates.lock();
         for file in files {
             gates.waiting.entry(file.clone()).or_default().insert(pod.to_owned());
         }
-        let (since, waits_for) = gates.pods.entry(pod.to_owned()).or_insert((Instant::now(), vec![]));
+        let (since, waits_for) = gates
+            .pods
+            .entry(pod.to_owned())
+            .or_insert((std::time::Instant::now(), vec![]));
         *waits_for = files.to_vec();
         *since
     }

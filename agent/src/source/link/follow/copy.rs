@@ -1,11 +1,12 @@
 //! One object's copy in this target: compare, and write what differs.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::Client;
 use kube::api::Preconditions;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{LATER, Link};
 use crate::changes::Bar;
@@ -339,7 +340,7 @@ impl Link {
             message,
             "copy"
         );
-        if self.follower.troubles.failed(key.clone(), Instant::now()) {
+        if self.follower.troubles.failed(key.clone(), std::time::Instant::now()) {
             let note = format!(
                 "cannot be copied to {}; will go on trying: {message}",
                 self.target_name()

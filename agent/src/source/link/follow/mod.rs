@@ -9,6 +9,8 @@
 mod copy;
 mod gate;
 mod site;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::sync::Arc;
