@@ -1,8 +1,8 @@
 //! What to do about an object's copy in a target. Pure.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::copy::Copy;
+use super::copy::{Copy, pointer};
 use super::held::Held;
 
 /// What to do next.
@@ -10,7 +10,7 @@ use super::held::Held;
 pub enum Step {
     /// All is as it should be.
     Nothing,
-    /// Another object of ours is on its way out; look again when it is gone.
+    /// Our former copy is on its way out; look again when it is gone.
     Wait,
     /// Make this object.
     Create(Value),
@@ -39,6 +39,55 @@ pub enum Step {
 
 /// What to do, from what is wanted in the target and what is there under that name.
 pub fn plan(wanted: Option<&Copy>, held: Option<&Held>) -> Step {
-    let _ = (wanted, held);
-    Step::Nothing
+    match (wanted, held) {
+        (None, None) => Step::Nothing,
+        (Some(wanted), None) => Step::Create(wanted.manifest()),
+        (None, Some(held)) if !held.ours || held.deleting => Step::Nothing,
+        (None, Some(held)) => Step::Delete {
+            uid: held.uid.clone(),
+            resource_version: held.resource_version.clone(),
+        },
+        (Some(_), Some(held)) if !held.ours => Step::Conflict,
+        (Some(_), Some(held)) if held.deleting => Step::Wait,
+        (Some(wanted), Some(held)) if held.digest.as_ref() == Some(&wanted.digest()) => Step::Nothing,
+        (Some(wanted), Some(held)) if wanted.must_replace(&held.followed.fixed) => {
+            Step::Replace { uid: held.uid.clone() }
+        }
+        (Some(wanted), Some(held)) => Step::Patch {
+            uid: held.uid.clone(),
+            operations: operations(wanted, held),
+        },
+    }
 }
+
+/// From what is held to what is wanted, without a look at anything but what is the source's.
+fn operations(wanted: &Copy, held: &Held) -> Vec<Value> {
+    let mut operations = vec![json!({"op": "test", "path": "/metadata/uid", "value": held.uid})];
+    let add = |path: String, value: Value| json!({"op": "add", "path": path, "value": value});
+    let remove = |path: String| json!({"op": "remove", "path": path});
+    let (labels, annotations) = ("/metadata/labels", "/metadata/annotations");
+    if !held.has_annotations {
+        operations.push(add(annotations.into(), json!({})));
+    }
+    let all = wanted.all_annotations();
+    for (map, wanted, followed) in [
+        (labels, &wanted.labels, &held.followed.labels),
+        (annotations, &all, &held.followed.annotations),
+    ] {
+        let pairs = wanted
+            .iter()
+            .map(|(key, value)| add(pointer(map, key), value.as_str().into()));
+        operations.extend(pairs);
+        let gone = followed.iter().filter(|key| !wanted.contains_key(*key));
+        operations.extend(gone.map(|key| remove(pointer(map, key))));
+    }
+    let fields = wanted.fields();
+    // A null empties a field, whether it is there or not; there is nothing to remove where there is none.
+    let gone = held.followed.fields.iter().filter(|path| !fields.contains_key(*path));
+    operations.extend(gone.map(|path| add(path.clone(), Value::Null)));
+    operations.extend(fields.into_iter().map(|(path, value)| add(path, value)));
+    operations
+}
+
+#[cfg(test)]
+mod tests;
