@@ -147,14 +147,12 @@ impl Cleaner {
     pub async fn originals(&self) {
         match reroute::restore(&self.client).await {
             Ok(0) => {}
-            Ok(count) => self.say(format!("gave {count} Services their selectors back")),
+            Ok(count) => self.say(format!("Services whose selectors were given back: {count}")),
             Err(error) => self.say(format!("Services may be left that select nothing here: {error}")),
         }
         match exposure::withdraw::withdraw(&self.client).await {
             Ok(0) => {}
-            Ok(count) => self.say(format!(
-                "took back {count} DNSEndpoints, EndpointSlices and addresses in statuses"
-            )),
+            Ok(count) => self.say(format!("DNSEndpoints, EndpointSlices and statuses taken back: {count}")),
             Err(error) => self.say(format!(
                 "DNSEndpoints, EndpointSlices or addresses of targets in statuses may be left: {error}"
             )),

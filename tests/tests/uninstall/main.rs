@@ -7,6 +7,7 @@
 
 #[path = "../e2e/fixtures.rs"]
 mod fixtures;
+mod followers;
 #[path = "../e2e/harness.rs"]
 mod harness;
 #[path = "../e2e/world.rs"]
@@ -49,7 +50,9 @@ async fn source_removed_by_its_manifests(world: &World) -> Result<()> {
     world.product.wait_node_ready("admiralty-busy-itself").await?;
     let here = Template::elected().on_virtual_nodes(names::TARGET_NAME, "itself");
     world.apply(&here.deployment(ns, "here", 2)).await?;
-    world.apply(&Template::elected().deployment(ns, "web", 6)).await?;
+    followers::apply(world, ns).await?;
+    let web = followers::using(Template::elected());
+    world.apply(&web.deployment(ns, "web", 6)).await?;
     world.apply(&Template::elected().stateful_set(ns, "db", 2)).await?;
     eventually("all pods to run", SOON, async || {
         let pods = world.pods(ns).await?;
@@ -70,6 +73,9 @@ async fn source_removed_by_its_manifests(world: &World) -> Result<()> {
     let source = &world.product.source;
     let in_eu = world.delegates("eu", ns).await?.len();
     ensure!(in_eu > 0, "no pod went to eu");
+    followers::arrived(world, "us", ns).await?;
+    followers::arrived(world, "eu", ns).await?;
+    followers::speaks_of_delegates(world, ns, true).await?;
     let hanging = world.target("eu").component(Component::ApiServer)?;
     hanging.pause()?;
     // kubectl waits for a minute at most.
@@ -78,13 +84,18 @@ async fn source_removed_by_its_manifests(world: &World) -> Result<()> {
     removed?;
     nothing_is_left(source).await?;
     ensure!(world.chaperons("us", ns).await?.is_empty(), "chaperons in us");
+    followers::gone(world, "us", ns).await?;
+    followers::speaks_of_delegates(world, ns, false).await?;
     // What could not be reached is left, and goes as the documentation says.
     ensure!(world.delegates("eu", ns).await?.len() == in_eu, "who has deleted them?");
     let ours = format!("{}=source", names::PARENT_CLUSTER_NAME);
-    world
-        .target("eu")
-        .kubectl(&["delete", "podchaperons", "-A", "-l", &ours, "--timeout=60s"])
-        .await?;
+    for kinds in ["podchaperons", "configmaps,secrets,services,ingresses"] {
+        world
+            .target("eu")
+            .kubectl(&["delete", kinds, "-A", "-l", &ours, "--timeout=60s"])
+            .await?;
+    }
+    followers::gone(world, "eu", ns).await?;
     world.nothing_left(ns).await?;
     // Their controllers have made plain pods, which run here; the one that never ran is a plain pod, too.
     eventually("plain pods to run", SOON, async || {
@@ -109,9 +120,13 @@ async fn source_installed_again(world: &World) -> Result<()> {
     world.product.source.reinstall().await?;
     world.product.connect_all().await?;
     let ns = namespace(world, "again").await?;
-    world.apply(&Template::elected().deployment(ns, "web", 6)).await?;
+    followers::apply(world, ns).await?;
+    let web = followers::using(Template::elected());
+    world.apply(&web.deployment(ns, "web", 6)).await?;
     world.apply(&Template::elected().stateful_set(ns, "db", 4)).await?;
     world.running(ns, 10).await?;
+    followers::arrived(world, "us", ns).await?;
+    followers::arrived(world, "eu", ns).await?;
     world.check_delegates(ns).await
 }
 
@@ -128,6 +143,7 @@ async fn target_removed_by_its_manifests(world: &World) -> Result<()> {
     let removed = async {
         eu.uninstall(Duration::from_secs(90)).await?;
         nothing_is_left(eu).await?;
+        followers::gone(world, "eu", ns).await?;
         eventually("all pods to run in us", SOON * 2, async || {
             let pods = world.pods(ns).await?;
             let moved = |pod: &&Pod| is_running(pod) && node_of(pod) == "admiralty-us";
@@ -163,6 +179,8 @@ async fn target_removed_without_its_agent(world: &World) -> Result<()> {
     us.agent.kill().await?;
     let told = us.uninstaller(&[]).await?;
     ensure!(told.contains("deleted PodChaperon again/web-"), "{told}");
+    ensure!(told.contains("deleted ConfigMap again/settings"), "{told}");
+    followers::gone(world, "us", "again").await?;
     us.delete_manifests(Duration::from_secs(60)).await?;
     nothing_is_left(us).await?;
     // Nothing to do is no error.
@@ -185,6 +203,8 @@ async fn source_removed_without_its_agent(world: &World) -> Result<()> {
     );
     let told = source.uninstaller(&[]).await?;
     ensure!(told.contains("released Pod again/"), "{told}");
+    ensure!(told.contains("selectors were given back"), "{told}");
+    followers::speaks_of_delegates(world, "again", false).await?;
     ensure!(told.contains("kubectl delete podchaperons"), "{told}");
     source.delete_manifests(Duration::from_secs(60)).await?;
     nothing_is_left(source).await
