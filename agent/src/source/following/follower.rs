@@ -189,7 +189,10 @@ impl Follower {
 
     /// The target is connected anew. Who we are there may have changed, and with it what our copies look like.
     pub fn restart(&self, cluster_id: Option<String>) {
-        let other = self.learn(|facts| facts.cluster_id = cluster_id);
+        let other = self.learn(|facts| {
+            facts.chaperons_listed &= facts.cluster_id == cluster_id;
+            facts.cluster_id = cluster_id;
+        });
         if other {
             self.copies.clear();
             self.progress.lock().clear();

@@ -35,8 +35,8 @@ impl Link {
     pub(super) async fn follow(self: &Arc<Self>, client: &Client, stop: CancellationToken) {
         let follower = &self.follower;
         let cluster_id = self.cluster_id.lock().clone();
+        follower.restart(cluster_id.clone());
         let own = self.is_own(cluster_id.as_deref()).await;
-        follower.restart(cluster_id);
         follower.learn(|facts| facts.own = own);
         let user = user_name(client).await;
         let connection = Connection {
