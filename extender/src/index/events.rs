@@ -156,12 +156,12 @@ impl Index {
         let mut state = self.state.write();
         if let Some(known) = state.targets.get_mut(target.virtual_node().as_str()) {
             match known.attempts.get(uid) {
-                Some(before) if before.uid == attempt.uid => {
-                    // While files are on their way, its scheduler has no time to be slow with.
-                    if before.progress != AwaitsFiles || attempt.progress == AwaitsFiles {
-                        attempt.since = before.since;
-                    }
-                }
+                // While files are on their way, its scheduler has no time to be slow with.
+                Some(before)
+                    if before.uid == attempt.uid
+                        && before.progress == AwaitsFiles
+                        && attempt.progress != AwaitsFiles => {}
+                Some(before) if before.uid == attempt.uid => attempt.since = before.since,
                 Some(before) if before.namespace != attempt.namespace => return,
                 _ => {}
             }
