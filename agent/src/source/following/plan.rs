@@ -78,8 +78,9 @@ fn operations(wanted: &Copy, held: &Held) -> Vec<Value> {
             .iter()
             .map(|(key, value)| add(pointer(map, key), value.as_str().into()));
         operations.extend(pairs);
+        // Somebody may have removed it meanwhile, and then there would be nothing to remove.
         let gone = followed.iter().filter(|key| !wanted.contains_key(*key));
-        operations.extend(gone.map(|key| remove(pointer(map, key))));
+        operations.extend(gone.flat_map(|key| [add(pointer(map, key), "".into()), remove(pointer(map, key))]));
     }
     let fields = wanted.fields();
     // A null empties a field, whether it is there or not; there is nothing to remove where there is none.

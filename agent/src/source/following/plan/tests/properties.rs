@@ -89,6 +89,10 @@ proptest! {
         };
         apply(&mut object, &operations).unwrap();
         without_nulls(&mut object);
+        let once = object.clone();
+        apply(&mut object, &operations).unwrap();
+        without_nulls(&mut object);
+        prop_assert_eq!(once, object.clone(), "a patch that was late on its way does no harm");
         prop_assert_eq!(plan(Some(&after), Some(&held(kind, &object))), Step::Nothing);
 
         let mut manifest = after.manifest();
