@@ -90,6 +90,10 @@ impl Copy {
             Kind::Service => service::body(object, context, &mut annotations)?,
             Kind::Ingress => ingress::body(object),
             Kind::HttpRoute => http_route::body(object),
+            Kind::ServiceImport | Kind::EndpointSlice => {
+                let message = "it is made for an exported Service, and follows no pods";
+                return Err(NotCopied::quiet("FollowsNoPods", message));
+            }
         };
         Ok(Self {
             key: key.clone(),
@@ -162,7 +166,7 @@ impl Copy {
             Kind::ConfigMap => config_map::fixed(&self.body),
             Kind::Secret => secret::fixed(&self.body),
             Kind::Service => service::fixed(&self.body),
-            Kind::Ingress | Kind::HttpRoute => Vec::new(),
+            _ => Vec::new(),
         };
         // With the name, so that it does not tell that two Secrets are equal.
         let salted = |value: Value| json!([self.key.namespace, self.key.name, value]).to_string();

@@ -1,8 +1,10 @@
 //! What imports promise.
 
+mod bring;
 mod clusters;
 mod conditions;
 mod endpoints;
+mod fake;
 mod import;
 mod slices;
 
