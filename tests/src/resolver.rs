@@ -51,6 +51,11 @@ impl Resolver {
         Self { server }
     }
 
+    /// The server.
+    pub fn server(&self) -> SocketAddr {
+        self.server
+    }
+
     /// All addresses that a name leads to now, of both families. None if the name does not exist.
     pub async fn addresses(&self, name: &str) -> Result<BTreeSet<IpAddr>> {
         let mut addresses = BTreeSet::new();

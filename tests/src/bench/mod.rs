@@ -6,13 +6,15 @@
 //! pods ─────▶ "single" cluster, and source + 2 targets in turn          pods a second, writes, CPU, memory
 //! writes ───▶ source + 6 targets                                        writes per pod
 //! failover ─▶ source + 2 targets, one of them hangs                     seconds until noticed, mended, cleaned up
-//! follow ───▶ source with 5,000 ConfigMaps + 2 targets                 seconds until a change arrives, memory
+//! follow ───▶ source with 5,000 ConfigMaps + 2 targets                  seconds until a change arrives, memory
+//! dns ──────▶ source + 2 targets, one of them hangs or has no pods      seconds until its address is in no answer
 //! soak ─────▶ source + 3 targets, things break at random                faults, promises broken
 //! ```
 //!
 //! All load stays on loopback. See docs/benchmarks.md for what the numbers mean.
 
 mod binds;
+mod dns;
 mod failover;
 mod filter_load;
 mod follow;
@@ -47,7 +49,7 @@ pub struct Args {
     /// Pods of the Deployments, with 2 targets; three fifths as many with 6 targets
     #[arg(long, default_value_t = 500)]
     pub pods: usize,
-    /// How often pods are measured (the median counts), and how often a target hangs (the slowest time counts)
+    /// How often pods are measured (the median counts), and how often targets hang or lose pods (the slowest time counts)
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     pub repeat: u8,
     /// Reviews that the webhook is asked for
@@ -76,18 +78,21 @@ pub enum Part {
     Failover,
     /// Files that follow pods.
     Follow,
+    /// A name that leads to targets.
+    Dns,
     /// Two minutes of the soak.
     Soak,
 }
 
 impl Part {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Webhook,
         Self::Filter,
         Self::Pods,
         Self::Writes,
         Self::Failover,
         Self::Follow,
+        Self::Dns,
         Self::Soak,
     ];
 
@@ -99,6 +104,7 @@ impl Part {
             Self::Writes => "writes",
             Self::Failover => "failover",
             Self::Follow => "follow",
+            Self::Dns => "dns",
             Self::Soak => "soak",
         }
     }
@@ -138,6 +144,7 @@ async fn measure(part: Part, args: &Args, programs: &Programs, dir: &Path, summa
         Part::Writes => throughput::count_writes(&testbed, shape(6, 4, args.pods * 3 / 5), dir, summary).await,
         Part::Failover => failover::measure(&testbed, args.repeat.into(), summary).await,
         Part::Follow => follow::measure(&testbed, summary).await,
+        Part::Dns => dns::measure(&testbed, args.repeat.into(), summary).await,
         Part::Soak => measure_soak(summary).await,
     }
     .with_context(|| format!("measuring {}", part.name()))

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use multicluster_api::TargetRef;
 
+use super::outside::Outside;
 use crate::product::{Product, Role};
 use crate::{ClusterOptions, NodePool, Testbed};
 
@@ -17,8 +18,8 @@ pub const WORKLOAD: [&str; 2] = [US, EU];
 /// Nodes of each workload cluster.
 pub const NODES: usize = 5;
 
-/// Start the clusters and install the product in them. Nothing is connected yet.
-pub async fn start(testbed: &Testbed) -> Result<Product> {
+/// Start the clusters with the product, load balancers and DNS. Nothing is connected yet.
+pub async fn start(testbed: &Testbed) -> Result<(Product, Outside)> {
     let targets = [(US, "oregon"), (EU, "paris")].map(|(region, city)| {
         let pool = NodePool::new(city, NODES)
             .label("topology.kubernetes.io/region", region)
@@ -26,8 +27,11 @@ pub async fn start(testbed: &Testbed) -> Result<Product> {
             .allocatable("memory", "16Gi");
         ClusterOptions::new(region, [pool])
     });
-    let source = ClusterOptions::new(MANAGEMENT, []);
-    Product::start(testbed, source, Role::Source, targets.into()).await
+    let mut source = ClusterOptions::new(MANAGEMENT, []);
+    source.crds = testbed.binaries().with_dns().await?.dns_endpoint_crds()?;
+    let product = Product::start(testbed, source, Role::Source, targets.into()).await?;
+    let outside = Outside::start(testbed, &product).await?;
+    Ok((product, outside))
 }
 
 /// The virtual node of a workload cluster.

@@ -3,15 +3,20 @@
 //!
 //! ```text
 //! run   ─▶ Story ─▶ Product (management, us-west-2, eu-west-3)
+//!            ├────▶ Outside: load balancers, DNS
 //!            ├────▶ Placement: where every pod runs, read from all clusters
+//!            ├────▶ Found: where the Service, the Ingress and the ConfigMap are
 //!            └────▶ Screen: steps, commands, progress, tables
 //!
-//! up    ─▶ serve (in the background) ─▶ Product
+//! up    ─▶ serve (in the background) ─▶ Product, Outside
 //! down  ─▶ SIGTERM to whoever holds the lock of the state folder
 //! ```
 
 mod clusters;
+mod exposed;
+mod found;
 mod leftovers;
+mod outside;
 mod placement;
 mod screen;
 mod serve;

@@ -43,10 +43,11 @@ pub async fn serve() -> Result<()> {
 /// Does not return, unless something fails.
 async fn work(state: &State) -> Result<()> {
     let testbed = Testbed::new("up").await?;
-    let product = clusters::start(&testbed).await?;
+    let (product, outside) = clusters::start(&testbed).await?;
     product.connect_all().await?;
     product.namespace(NAMESPACE).await?;
     offer_kubectl(&testbed.binaries().find("kubectl")?, &state.bin())?;
+    fs::write(state.dns(), outside.server().to_string())?;
     write_kubeconfig(&product, &state.kubeconfig())?;
     println!("ready; logs are in {}", testbed.dir().display());
     std::future::pending().await

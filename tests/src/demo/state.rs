@@ -42,6 +42,11 @@ impl State {
         self.dir.join("kubeconfig")
     }
 
+    /// The address and port of the DNS server.
+    pub fn dns(&self) -> PathBuf {
+        self.dir.join("dns")
+    }
+
     /// The folder with kubectl, for those who have none.
     pub fn bin(&self) -> PathBuf {
         self.dir.join("bin")

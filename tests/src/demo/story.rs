@@ -9,17 +9,19 @@ use futures::future::try_join_all;
 
 use super::clusters::{self, EU, MANAGEMENT, NODES, US, WORKLOAD, virtual_node};
 use super::leftovers;
+use super::outside::{HOST, Outside};
 use super::placement::Placement;
 use super::screen::Screen;
 use crate::product::{Product, repository};
 use crate::{Testbed, eventually, keep_logs};
 
 /// How long a step may take, on a machine that is busy otherwise.
-const STEP: Duration = Duration::from_secs(120);
+pub(super) const STEP: Duration = Duration::from_secs(120);
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
-const REGIONAL: [&str; 2] = ["hello-world-us-west-2", "hello-world-eu-west-3"];
+/// The regional Deployments, in the order of [`WORKLOAD`].
+pub(super) const REGIONAL: [&str; 2] = ["hello-world-us-west-2", "hello-world-eu-west-3"];
 const GLOBAL: &str = "hello-world-global";
 
 /// Tell the whole story. An error names the step and the folder with the logs.
@@ -28,6 +30,8 @@ pub async fn run() -> Result<()> {
     std::env::set_current_dir(repository())?;
     let start = Instant::now();
     let testbed = Testbed::new("demo").await?;
+    // Here, because here people see what is built.
+    testbed.binaries().with_dns().await?;
     let mut screen = Screen::new();
     let told = tokio::select! {
         told = tell(&testbed, &mut screen) => told,
@@ -54,12 +58,17 @@ async fn tell(testbed: &Testbed, screen: &mut Screen) -> Result<()> {
         "What follows a $ is what you would type; kubectl talks to the cluster management if nothing else is said.",
         "The first two steps are done for you, with the files that docs/install.md describes.",
     ]);
+    let (product, outside) = start(testbed, screen).await?;
     let mut story = Story {
-        product: start(testbed, screen).await?,
+        product,
+        outside,
         screen,
     };
     story.connect().await?;
     story.regional().await?;
+    story.expose().await?;
+    story.change_file().await?;
+    story.fail_over().await?;
     story.global().await?;
     story.scale().await?;
     story.drain().await?;
@@ -68,7 +77,7 @@ async fn tell(testbed: &Testbed, screen: &mut Screen) -> Result<()> {
     story.disconnect().await
 }
 
-async fn start(testbed: &Testbed, screen: &mut Screen) -> Result<Product> {
+async fn start(testbed: &Testbed, screen: &mut Screen) -> Result<(Product, Outside)> {
     screen.step("Start three clusters and install multicluster-scheduler in them");
     screen.command("kubectl apply --server-side -k manifests/overlays/source");
     for cluster in WORKLOAD {
@@ -77,20 +86,22 @@ async fn start(testbed: &Testbed, screen: &mut Screen) -> Result<Product> {
         ));
     }
     let look = async |screen: &mut Screen| {
-        screen.progress("three times etcd, API server, controllers, scheduler; cert-manager");
+        screen.progress("three times etcd, API server, controllers, scheduler; cert-manager; DNS");
         Ok(())
     };
-    let product = meanwhile(screen, clusters::start(testbed), look).await?;
+    let started = meanwhile(screen, clusters::start(testbed), look).await?;
     screen.done(&format!(
         "{MANAGEMENT}: no nodes; {}: {NODES} nodes each",
         WORKLOAD.join(", ")
     ));
-    Ok(product)
+    Ok(started)
 }
 
-struct Story<'a> {
-    product: Product,
-    screen: &'a mut Screen,
+/// What the chapters work on.
+pub(super) struct Story<'a> {
+    pub(super) product: Product,
+    pub(super) outside: Outside,
+    pub(super) screen: &'a mut Screen,
 }
 
 impl Story<'_> {
@@ -167,6 +178,8 @@ impl Story<'_> {
             .await?;
         self.screen.done(&format!("no pod is left in {US}"));
         self.screen.table(&placement.counts());
+        self.wait_for_name(&[EU]).await?;
+        self.screen.done(&format!("{HOST} leads to {EU} alone"));
         Ok(())
     }
 
@@ -182,14 +195,18 @@ impl Story<'_> {
         let placement = self.wait_for_global(20, &WORKLOAD).await?;
         self.screen.done("20 pods run, new ones in the cluster that came back");
         self.screen.table(&placement.counts());
+        self.wait_for_name(&WORKLOAD).await?;
+        self.screen.done(&format!("{HOST} leads to both regions"));
         Ok(())
     }
 
     async fn delete(&mut self) -> Result<()> {
-        self.screen.step("Delete the Deployments");
+        self.screen.step("Delete all of it");
         self.kubectl("delete -f docs/quick-tour/").await?;
         self.wait_until("all pods to be gone", Placement::is_empty).await?;
         self.screen.done("no pods, no delegates");
+        self.wait_for_name(&[]).await?;
+        self.screen.done(&format!("{HOST} leads nowhere"));
         Ok(())
     }
 
@@ -203,7 +220,7 @@ impl Story<'_> {
             let cluster = &self.product.target(cluster)?.cluster;
             cluster.kubectl(&["delete", "clustersources", "--all"]).await?;
         }
-        let Self { product, screen } = self;
+        let Self { product, screen, .. } = self;
         let mut found = Vec::new();
         let clean = eventually("the clusters to be clean", STEP, async || {
             let clusters = product.seats().map(|seat| leftovers::find(&seat.cluster));
@@ -214,7 +231,7 @@ impl Story<'_> {
         let clean = clean.await;
         clean.with_context(|| format!("left behind:\n{}", found.join("\n")))?;
         self.screen
-            .done("nothing left in 3 clusters: no pods, chaperons, virtual nodes, finalizers");
+            .done("nothing left in 3 clusters: no pods, chaperons, copies, names, virtual nodes, finalizers");
         Ok(())
     }
 
@@ -235,8 +252,8 @@ impl Story<'_> {
     }
 
     /// Wait until nothing is on its way any more and all is as it should be.
-    async fn wait_until(&mut self, what: &str, is: impl Fn(&Placement) -> bool) -> Result<Placement> {
-        let Self { product, screen } = self;
+    pub(super) async fn wait_until(&mut self, what: &str, is: impl Fn(&Placement) -> bool) -> Result<Placement> {
+        let Self { product, screen, .. } = self;
         let mut last = String::new();
         let placement = eventually(what, STEP, async || {
             for seat in product.seats() {
@@ -251,11 +268,11 @@ impl Story<'_> {
         placement.with_context(|| format!("where pods run:\n{last}"))
     }
 
-    /// Run kubectl against the management cluster, with progress.
-    async fn kubectl(&mut self, command: &str) -> Result<()> {
+    /// Run kubectl against the management cluster, with progress. Quotes are the shell's, of words without blanks.
+    pub(super) async fn kubectl(&mut self, command: &str) -> Result<()> {
         self.screen.command(&format!("kubectl {command}"));
-        let args: Vec<&str> = command.split_whitespace().collect();
-        let Self { product, screen } = self;
+        let args: Vec<&str> = command.split_whitespace().map(|word| word.trim_matches('\'')).collect();
+        let Self { product, screen, .. } = self;
         let look = async |screen: &mut Screen| {
             screen.progress(&Placement::read(product).await?.progress());
             Ok(())
@@ -266,7 +283,7 @@ impl Story<'_> {
     }
 
     /// Run kubectl against the management cluster and show what it prints.
-    async fn show(&mut self, command: &str) -> Result<()> {
+    pub(super) async fn show(&mut self, command: &str) -> Result<()> {
         self.screen.command(&format!("kubectl {command}"));
         let args: Vec<&str> = command.split_whitespace().collect();
         let output = self.product.source.cluster.kubectl(&args).await?;

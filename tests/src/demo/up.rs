@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::clusters::{US, virtual_node};
+use super::outside;
 use super::screen::Screen;
 use super::state::{SERVE, State};
 use crate::product::Programs;
@@ -32,7 +33,7 @@ pub async fn up() -> Result<()> {
         return explain(&state, &mut screen);
     }
     // Here, because here people see what is built.
-    Binaries::ensure().await?;
+    Binaries::ensure().await?.with_dns().await?;
     Programs::build(&[]).await?;
     screen.step("Start three clusters in the background and connect them");
     let mut server = spawn(&state)?;
@@ -96,7 +97,7 @@ async fn wait_until_ready(state: &State, server: &mut Child, screen: &mut Screen
         if start.elapsed() > READY {
             bail!("not ready after {READY:?}, see {}", state.log().display());
         }
-        screen.progress("three times etcd, API server, controllers, scheduler; cert-manager");
+        screen.progress("three times etcd, API server, controllers, scheduler; cert-manager; DNS");
         tokio::time::sleep(LOOK).await;
     }
     Ok(())
@@ -112,12 +113,17 @@ fn explain(state: &State, screen: &mut Screen) -> Result<()> {
     screen.lines(needed.iter().map(String::as_str));
     screen.heading("Then try:");
     let drain = format!("kubectl drain {} --ignore-daemonsets", virtual_node(US));
+    let server = fs::read_to_string(state.dns()).with_context(|| state.dns().display().to_string())?;
+    let ask = outside::question(server.parse()?);
     let commands = [
         (
             "kubectl get nodes -L topology.kubernetes.io/region",
             "a virtual node per cluster",
         ),
-        ("kubectl apply -f docs/quick-tour/", "three Deployments"),
+        (
+            "kubectl apply -f docs/quick-tour/",
+            "three Deployments, a Service, an Ingress",
+        ),
         ("kubectl get pods -o wide", "proxy pods, on virtual nodes"),
         (
             "kubectl --context us-west-2 get pods -o wide",
@@ -125,6 +131,12 @@ fn explain(state: &State, screen: &mut Screen) -> Result<()> {
         ),
         ("kubectl --context us-west-2 get podchaperons", "what owns them there"),
         ("kubectl get clustertargets", "the connections"),
+        (
+            "kubectl --context us-west-2 get services,ingresses",
+            "they have followed",
+        ),
+        ("kubectl get ingress -o wide", "with the addresses of both clusters"),
+        (ask.as_str(), "one name for both"),
         (drain.as_str(), "see the pods move"),
         ("kubectl delete -f docs/quick-tour/", "clean up"),
         ("make down", "end the clusters"),

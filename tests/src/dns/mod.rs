@@ -68,12 +68,22 @@ impl Dns {
     /// Starts all of it for a source cluster, in which external-dns's and the Gateway API's definitions are, and waits until
     /// it answers. `names` are those of load balancers, in [`Zone::LoadBalancers`].
     pub async fn start(testbed: &Testbed, source: &Cluster, names: &BTreeMap<String, Vec<IpAddr>>) -> Result<Self> {
+        Self::start_zones(testbed, source, &[Zone::Simple, Zone::Weighted, Zone::Status], names).await
+    }
+
+    /// [`Dns::start`], with an external-dns for these zones only; [`Zone::Status`] alone needs the Gateway API's definitions.
+    pub async fn start_zones(
+        testbed: &Testbed,
+        source: &Cluster,
+        zones: &[Zone],
+        names: &BTreeMap<String, Vec<IpAddr>>,
+    ) -> Result<Self> {
         let binaries = testbed.binaries().with_dns().await?;
         let provider = Provider::start().await?;
         let (mut processes, etcd) = (Vec::new(), server::Etcd::start(testbed)?);
         let (coredns, resolver) = server::start(testbed, &binaries, &etcd, &provider, names).await?;
-        for zone in [Zone::Simple, Zone::Weighted, Zone::Status] {
-            processes.push(external_dns::start(testbed, &binaries, source, zone, &etcd, &provider).await?);
+        for zone in zones {
+            processes.push(external_dns::start(testbed, &binaries, source, *zone, &etcd, &provider).await?);
         }
         processes.extend([coredns, etcd.process]);
         Ok(Self {
