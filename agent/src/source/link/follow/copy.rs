@@ -113,13 +113,13 @@ impl Link {
         let (object, version) = self.read(key, &version).await?;
         let copy = match self.copy_of(key, &object, selector.as_deref()) {
             Ok(copy) => copy,
-            Err(reason) if reason.quiet => {
-                follower.note(key, |progress| progress.settled = Some(Settled::LeftOut(version)));
+            // Nobody waits for it: the target may have one of its own, and if not, its kubelet says so.
+            Err(left_out) => {
+                let before = follower.note(key, |progress| progress.settled.replace(Settled::LeftOut(version)));
+                if !left_out.quiet && !matches!(before, Some(Settled::LeftOut(_))) {
+                    self.tell(key, left_out.reason, left_out.message);
+                }
                 return Ok(self.in_step(key));
-            }
-            Err(reason) => {
-                let (reason, note) = (reason.reason, reason.message);
-                return Err(Refusal { reason, note }.into());
             }
         };
         let step = plan(Some(&copy), held.as_ref());

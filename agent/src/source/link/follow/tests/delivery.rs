@@ -104,7 +104,7 @@ async fn a_kind_that_the_target_does_not_know_is_told_and_comes_later() {
     let mut targets = BTreeMap::new();
     let eu = empty_cluster("source-user", "eu");
     eu.rule("no HTTPRoutes", |_, path| {
-        (path.plural == "httproutes").then(|| (404, json!({ "message": "404 page not found" })))
+        (path.plural == "httproutes").then(|| failure(404, "", "404 page not found", "", ""))
     });
     targets.insert("eu", eu);
     let world = World::start_with(targets).await;

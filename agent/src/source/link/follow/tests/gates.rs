@@ -89,7 +89,6 @@ async fn a_chaperon_may_be_known_before_its_pod() {
     let world = World::start(&["eu"]).await;
     world.config_map("settings", "one");
     world.send("web-0", "eu");
-    throughout(Duration::from_secs(2), "it waits", || !world.may_start("web-0", "eu")).await;
     world.pod("web-0", &["settings"], &[]);
     until("the gate is open", || world.may_start("web-0", "eu")).await;
     assert!(world.text("eu", "settings").is_some());
@@ -174,7 +173,7 @@ async fn a_name_that_is_taken_in_the_target_is_left_alone() {
 async fn a_target_that_hangs_holds_up_no_other() {
     let world = World::start(&["eu", "us"]).await;
     world.targets["eu"].rule("hangs", |method, path| {
-        (method == Method::POST && path.plural == "configmaps").then(|| (0, Value::Null))
+        (method == Method::POST && path.plural == "configmaps").then_some((0, Value::Null))
     });
     world.config_map("settings", "one");
     for (pod, target) in [("web-0", "eu"), ("web-1", "us")] {
@@ -214,4 +213,8 @@ async fn tokens_of_service_accounts_stay_at_home_and_hold_nobody_up() {
     world.send("web-0", "eu");
     until("the gate is open", || world.may_start("web-0", "eu")).await;
     assert!(world.targets["eu"].get("secrets", "shop", "token").is_none());
+    until("an event", || {
+        world.source.events().contains(&"SecretOfItsCluster".to_owned())
+    })
+    .await;
 }
