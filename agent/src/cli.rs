@@ -10,6 +10,7 @@ use multicluster_runtime::log::LogArgs;
 use multicluster_runtime::trace::TraceArgs;
 
 use crate::leader::args::LeaderArgs;
+use crate::source::exposure::policy::{self, Routing, Settings};
 use crate::source::health::Limits;
 use crate::uninstall::command::UninstallArgs;
 
@@ -40,6 +41,17 @@ pub struct Args {
     /// Tell sources about each node of this cluster (labels, taints, free room); without it, only the sums
     #[arg(long, env = "PUBLISH_NODES", default_value_t = true, action = clap::ArgAction::Set)]
     pub publish_nodes: bool,
+    /// Publish the names of Ingresses, HTTPRoutes and Services that follow pods as DNSEndpoints, if that definition is
+    /// installed in the source
+    #[arg(long, env = "DNS", default_value_t = true, action = clap::ArgAction::Set)]
+    pub dns: bool,
+    /// How names lead to clusters, where an object does not say it
+    #[arg(long, env = "DNS_DEFAULT_POLICY", default_value = "weighted")]
+    pub dns_default_policy: Routing,
+    /// Seconds that resolvers may keep an answer, where an object does not say it. A cluster that falls silent is in doubt
+    /// after 5 seconds, and DNS providers take a second or two: 3 make it 10
+    #[arg(long, env = "DNS_TTL", default_value_t = 3, value_parser = policy::parse_ttl)]
+    pub dns_ttl: u32,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub leader: LeaderArgs,
@@ -80,6 +92,15 @@ impl Args {
     /// Does the cluster have this role?
     pub fn is(&self, role: Role) -> bool {
         self.roles.contains(&role)
+    }
+
+    /// How names lead to clusters.
+    pub fn dns_settings(&self) -> Settings {
+        Settings {
+            publish: self.dns,
+            routing: self.dns_default_policy,
+            ttl: self.dns_ttl,
+        }
     }
 
     /// How long targets may take.
@@ -132,6 +153,16 @@ mod tests {
             assert!(slow_after(wrong).is_err(), "{wrong}");
         }
         assert!(part("1.1").is_err() && part("55%").is_err());
+    }
+
+    #[test]
+    fn names_lead_to_clusters_by_weight_unless_an_administrator_says_otherwise() {
+        let settings = |args: &[&str]| Args::parse_from([&["agent"], args].concat()).dns_settings();
+        let default = settings(&[]);
+        assert!(default.publish && default.routing == Routing::Weighted && default.ttl == 3);
+        let other = settings(&["--dns=false", "--dns-default-policy=latency-weighted", "--dns-ttl=60"]);
+        assert!(!other.publish && other.routing == Routing::LatencyWeighted && other.ttl == 60);
+        assert!(Args::try_parse_from(["agent", "--dns-ttl=0"]).is_err());
     }
 
     #[test]

@@ -102,7 +102,6 @@ impl<F: Facts> Exposure<F> {
             () = self.dns.watch("dnsendpoints", touched) => {}
             () = self.slices.watch("endpointslices", touched) => {}
             () = self.find_statuses() => {}
-            () = stop.cancelled() => {}
         }
     }
 

@@ -115,6 +115,7 @@ impl World {
             following: Arc::new(Following::new(&metrics.queues)),
             cluster_id: OnceCell::new(),
             out_of_service: OutOfService::default(),
+            gateways: Default::default(),
             queue: Queue::new(&metrics.queues.homeless),
             metrics,
             client,
