@@ -63,6 +63,8 @@ pub fn records<'a>(
             let first = ordered(clusters, &policy.order, namespace).into_iter().take(1);
             first.cloned().collect()
         }
+        // Each region has a name of its own.
+        Routing::LatencyWeighted => clusters.to_vec(),
         _ => of_one_kind(policy, clusters, &mut notes),
     };
     for host in hosts {
@@ -88,7 +90,7 @@ pub fn records<'a>(
 
 /// A name is an alias of one other name, or it has addresses, but not both (RFC 1034, section 3.6.2). Addresses win: there
 /// can be several of them. Only where aliases are records of another kind (Route 53's) do they go together.
-fn of_one_kind(policy: &Policy, clusters: &[Cluster], notes: &mut Vec<String>) -> Vec<Cluster> {
+pub fn of_one_kind(policy: &Policy, clusters: &[Cluster], notes: &mut Vec<String>) -> Vec<Cluster> {
     let aliases = policy.properties.get(ALIAS).is_some_and(|value| value == "true");
     let mut kept = clusters.to_vec();
     if clusters.iter().any(Cluster::has_ips) && (!aliases || policy.routing == Routing::Simple) {

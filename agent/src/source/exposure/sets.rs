@@ -13,7 +13,7 @@ use super::dns_name::DnsName;
 use super::policy::Policy;
 use super::preference;
 use super::properties::{ALIAS, AWS_REGION, AWS_WEIGHT};
-use super::records::{Endpoint, addresses};
+use super::records::{Endpoint, addresses, of_one_kind};
 
 /// One record a cluster, with its weight.
 pub fn weighted(policy: &Policy, name: &DnsName, clusters: &[Cluster], namespace: &str) -> Vec<Endpoint> {
@@ -65,15 +65,16 @@ pub fn latency_weighted(
     notes: &mut Vec<String>,
 ) -> Vec<Endpoint> {
     let Some(regions) = regions(clusters, notes) else {
-        return weighted(policy, name, clusters, namespace);
+        return weighted(policy, name, &of_one_kind(policy, clusters, notes), namespace);
     };
     let mut endpoints = vec![];
     for (region, of_region) in regions {
+        let of_region = of_one_kind(policy, &of_region, notes);
         let Some(regional) = name.in_region(&region) else {
             notes.push(format!(
                 "{name} is too long for names of its regions: it gets the policy latency"
             ));
-            return latency(policy, name, clusters, namespace, notes);
+            return latency(policy, name, &of_one_kind(policy, clusters, notes), namespace, notes);
         };
         let alias = Endpoint {
             dns_name: name.to_string(),

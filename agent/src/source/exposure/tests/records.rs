@@ -140,7 +140,8 @@ fn latency_weighted_has_a_name_for_each_region() {
             &three("192.0.2.1", "192.0.2.2", "c.elb")
         ),
         [
-            // c.elb is left out: a rule of one_kind, see above.
+            "a.com CNAME multicluster-eu-west-3.a.com eu-west-3 aws/region=eu-west-3 alias=false",
+            "multicluster-eu-west-3.a.com CNAME c.elb eu aws/weight=2 alias=false",
             "a.com CNAME multicluster-us-west-2.a.com us-west-2 aws/region=us-west-2 alias=false",
             "multicluster-us-west-2.a.com A 192.0.2.1 us aws/weight=3",
             "multicluster-us-west-2.a.com A 192.0.2.2 us2 aws/weight=1",
@@ -150,6 +151,13 @@ fn latency_weighted_has_a_name_for_each_region() {
         lines(&policy(Routing::LatencyWeighted), &three("a.elb", "b.elb", "c.elb")).len(),
         5
     );
+}
+
+#[test]
+fn in_one_region_addresses_win_over_names() {
+    let (policy, sites) = (policy(Routing::LatencyWeighted), three("192.0.2.1", "b.elb", "c.elb"));
+    assert_eq!(lines(&policy, &sites).len(), 4);
+    assert!(notes(&policy, &sites)[0].starts_with("us2 gets no record"));
 }
 
 #[test]
