@@ -62,6 +62,7 @@ struct State {
     version: u64,
     rules: HashMap<&'static str, Rule>,
     requests: Vec<(Method, Path)>,
+    gives_addresses: bool,
 }
 
 /// The server. Clones are the same one.
@@ -101,6 +102,11 @@ impl Fake {
             async move { Ok::<_, std::io::Error>(fake.serve(request).await) }
         });
         Client::new(service, "default")
+    }
+
+    /// Services that are made get cluster IPs from now on.
+    pub fn give_addresses(&self) {
+        self.state.lock().gives_addresses = true;
     }
 
     /// What this rule says is answered instead, until it is lifted.
@@ -143,6 +149,19 @@ impl Fake {
     pub fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
         let path = Path::new(plural, namespace, name);
         self.state.lock().objects.get(&path).cloned()
+    }
+
+    /// All objects of a kind in a namespace.
+    pub fn all(&self, plural: &str, namespace: &str) -> Vec<Value> {
+        let state = self.state.lock();
+        let here = |path: &&Path| path.plural == plural && path.namespace == namespace;
+        let objects = state.objects.iter().filter(|(path, _)| here(path));
+        objects.map(|(_, object)| object.clone()).collect()
+    }
+
+    /// Grows with each write.
+    pub fn version(&self) -> u64 {
+        self.state.lock().version
     }
 
     /// Reasons of all events, in order.
@@ -276,6 +295,11 @@ impl Fake {
                 }
                 object["metadata"]["uid"] = json!(format!("uid-{}", self.state.lock().version));
                 object["metadata"]["namespace"] = json!(path.namespace);
+                if path.plural == "services" && self.state.lock().gives_addresses {
+                    let (spec, address) = (&mut object["spec"], format!("10.96.0.{}", self.version() % 255 + 1));
+                    let address = spec["clusterIP"].as_str().map_or(address, str::to_owned);
+                    (spec["clusterIP"], spec["clusterIPs"]) = (json!(address), json!([address]));
+                }
                 (201, self.write(path, Some(object)))
             }
             Method::PATCH => {

@@ -134,7 +134,7 @@ impl Imports {
         drop(known);
         self.exports.retain_clusters(|name| names.contains(name));
         self.exports.keys().into_iter().for_each(|key| self.statuses.add(key));
-        self.touch_all();
+        self.touch_everything();
     }
 
     /// The clusters, as far as they are known.

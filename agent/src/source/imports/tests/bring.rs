@@ -2,21 +2,22 @@
 
 use std::net::IpAddr;
 
-use multicluster_api::TargetRef;
+use http::Method;
+use multicluster_api::{TargetRef, names};
 use serde_json::{Value, json};
 
-use super::fake::{Fake, key};
 use super::service;
 use crate::changes::Key;
+use crate::fake::{Fake, failure};
 use crate::source::following::copy::Context;
-use crate::source::following::object::Kind;
+use crate::source::following::object::{Kind, ObjectKey};
 use crate::source::imports::bring::{Known, Place, Unfinished};
 use crate::source::imports::clusters::{Clusters, Way};
 use crate::source::imports::endpoints::{Backend, Endpoints, endpoints};
 use crate::source::imports::exportable::{Exportable, TargetPort};
 use crate::source::imports::exports::Export;
 use crate::source::imports::network::Network;
-use crate::source::imports::there::There;
+use crate::source::imports::there::{KINDS, There};
 use crate::source::imports::wanted::Exported;
 
 const CONTEXT: Context<'static> = Context {
@@ -45,8 +46,10 @@ impl Target {
             network: Network::default(),
             healthy: true,
         };
+        let fake = Fake::new("hub-user");
+        fake.give_addresses();
         Self {
-            fake: Fake::default(),
+            fake,
             there: There::default(),
             clusters: Clusters::new("hub", Network::default(), &[way]),
             export: Export {
@@ -73,7 +76,7 @@ impl Target {
     }
 
     async fn bring(&self) -> Result<(), Unfinished> {
-        self.fake.tell(&self.there, &CONTEXT);
+        self.tell();
         let (client, endpoints, name) = (self.fake.client(), self.endpoints(), web());
         let exported = Exported {
             key: &name,
@@ -89,8 +92,25 @@ impl Target {
     }
 
     async fn withdraw(&self) {
-        self.fake.tell(&self.there, &CONTEXT);
+        self.tell();
         self.place(&self.fake.client()).withdraw(&web()).await.unwrap();
+    }
+
+    /// What a watch of our objects would have told by now.
+    fn tell(&self) {
+        self.there.restart();
+        for kind in KINDS {
+            let objects = self.all(kind);
+            let ours = objects
+                .iter()
+                .filter(|object| !object["metadata"]["labels"][names::IMPORT].is_null());
+            ours.for_each(|object| drop(self.there.put(kind, object, &CONTEXT)));
+            self.there.set_listed(kind);
+        }
+    }
+
+    fn all(&self, kind: Kind) -> Vec<Value> {
+        self.fake.all(&kind.resource().plural, "shop")
     }
 
     fn place<'a>(&'a self, client: &'a kube::Client) -> Place<'a> {
@@ -104,7 +124,7 @@ impl Target {
 
     /// Addresses and readiness in all slices.
     fn addresses(&self) -> Vec<(String, bool)> {
-        let slices = self.fake.all(Kind::EndpointSlice);
+        let slices = self.all(Kind::EndpointSlice);
         let endpoints = slices.iter().flat_map(|slice| slice["endpoints"].as_array().unwrap());
         endpoints
             .map(|endpoint| {
@@ -120,14 +140,14 @@ fn web() -> Key {
 }
 
 fn import(target: &Target) -> Value {
-    target.fake.get(Kind::ServiceImport, "web").unwrap()
+    target.fake.get("serviceimports", "shop", "web").unwrap()
 }
 
 #[tokio::test]
 async fn an_export_is_imported_and_a_second_look_writes_nothing() {
     let target = Target::new();
     target.bring().await.unwrap();
-    let derived = &target.fake.all(Kind::Service)[0];
+    let derived = &target.all(Kind::Service)[0];
     assert_eq!(import(&target)["spec"]["ips"], derived["spec"]["clusterIPs"]);
     assert_eq!(
         import(&target)["status"]["clusters"],
@@ -135,24 +155,21 @@ async fn an_export_is_imported_and_a_second_look_writes_nothing() {
     );
     assert!(derived["spec"]["selector"].is_null());
     assert_eq!(target.addresses(), target.pods);
-    // What has the name is made first, with its addresses when they are known.
-    let mut writes = target.fake.writes();
-    assert_eq!(
-        (writes.len(), writes.remove(0).as_str()),
-        (5, "POST shop/serviceimports")
-    );
+    // The import, its addresses, its status; the derived Service; the slice.
+    let written = target.fake.version();
+    assert_eq!(written, 5);
     target.bring().await.unwrap();
-    assert!(target.fake.writes().is_empty());
+    assert_eq!(target.fake.version(), written);
 }
 
 #[tokio::test]
 async fn a_change_of_a_pod_is_one_write() {
     let mut target = Target::new();
     target.bring().await.unwrap();
-    target.fake.writes();
+    let written = target.fake.version();
     target.pods[1].1 = false;
     target.bring().await.unwrap();
-    assert_eq!(target.fake.writes().len(), 1);
+    assert_eq!(target.fake.version(), written + 1);
     assert_eq!(target.addresses(), target.pods);
 }
 
@@ -162,7 +179,7 @@ async fn when_the_last_pod_goes_the_import_stays_without_endpoints() {
     target.bring().await.unwrap();
     target.pods.clear();
     target.bring().await.unwrap();
-    assert!(target.addresses().is_empty() && target.fake.all(Kind::EndpointSlice).is_empty());
+    assert!(target.addresses().is_empty() && target.all(Kind::EndpointSlice).is_empty());
     assert_eq!(import(&target)["status"]["clusters"], json!([]));
 }
 
@@ -172,7 +189,7 @@ async fn what_is_exported_no_more_is_taken_away_whole() {
     target.bring().await.unwrap();
     target.withdraw().await;
     for kind in [Kind::ServiceImport, Kind::Service, Kind::EndpointSlice] {
-        assert!(target.fake.all(kind).is_empty(), "{kind:?}");
+        assert!(target.all(kind).is_empty(), "{kind:?}");
     }
 }
 
@@ -180,17 +197,17 @@ async fn what_is_exported_no_more_is_taken_away_whole() {
 async fn an_import_that_somebody_else_made_is_left_alone() {
     let target = Target::new();
     let theirs = json!({ "metadata": { "name": "web", "namespace": "shop" }, "spec": { "type": "Headless" } });
-    target.fake.put(Kind::ServiceImport, "web", Some(theirs));
+    target.fake.put("serviceimports", theirs);
     let before = import(&target);
     let result = target.bring().await;
     assert!(
-        matches!(&result, Err(Unfinished::Taken(taken)) if *taken == key(Kind::ServiceImport, "web")),
+        matches!(&result, Err(Unfinished::Taken(taken)) if *taken == ObjectKey::new(Kind::ServiceImport, "shop", "web")),
         "{result:?}"
     );
     assert_eq!(import(&target), before);
-    assert!(target.fake.all(Kind::Service).is_empty() && target.fake.all(Kind::EndpointSlice).is_empty());
+    assert!(target.all(Kind::Service).is_empty() && target.all(Kind::EndpointSlice).is_empty());
     // They change their mind.
-    target.fake.put(Kind::ServiceImport, "web", None);
+    target.fake.remove("serviceimports", "shop", "web");
     target.bring().await.unwrap();
     assert_eq!(target.addresses(), target.pods);
 }
@@ -201,10 +218,10 @@ async fn an_import_that_loses_its_mark_is_theirs_and_what_stood_behind_it_goes()
     target.bring().await.unwrap();
     let mut object = import(&target);
     object["metadata"]["annotations"] = json!({});
-    target.fake.put(Kind::ServiceImport, "web", Some(object.clone()));
+    target.fake.put("serviceimports", object.clone());
     assert!(matches!(target.bring().await, Err(Unfinished::Taken(_))));
     assert_eq!(import(&target)["spec"], object["spec"]);
-    assert!(target.fake.all(Kind::Service).is_empty() && target.fake.all(Kind::EndpointSlice).is_empty());
+    assert!(target.all(Kind::Service).is_empty() && target.all(Kind::EndpointSlice).is_empty());
 }
 
 #[tokio::test]
@@ -214,18 +231,18 @@ async fn what_somebody_changes_or_deletes_is_put_back_but_not_at_once_again() {
     let mut object = import(&target);
     let addresses = object["spec"]["ips"].clone();
     object["spec"]["ips"] = json!(["192.0.2.1"]);
-    target.fake.put(Kind::ServiceImport, "web", Some(object.clone()));
+    target.fake.put("serviceimports", object.clone());
     target.bring().await.unwrap();
     assert_eq!(import(&target)["spec"]["ips"], addresses);
     // He insists.
     let mut object = import(&target);
     object["spec"]["ips"] = json!(["192.0.2.1"]);
-    target.fake.put(Kind::ServiceImport, "web", Some(object));
+    target.fake.put("serviceimports", object);
     let result = target.bring().await;
     assert!(matches!(result, Err(Unfinished::Again(_))), "{result:?}");
-    let slice = target.fake.all(Kind::EndpointSlice)[0]["metadata"]["name"].clone();
-    target.fake.put(Kind::ServiceImport, "web", None);
-    target.fake.put(Kind::EndpointSlice, slice.as_str().unwrap(), None);
+    let slice = target.all(Kind::EndpointSlice)[0]["metadata"]["name"].clone();
+    target.fake.remove("serviceimports", "shop", "web");
+    target.fake.remove("endpointslices", "shop", slice.as_str().unwrap());
     target.bring().await.unwrap();
     assert_eq!(
         (target.addresses(), &import(&target)["spec"]["ips"]),
@@ -241,7 +258,7 @@ async fn a_service_that_becomes_headless_has_its_derived_service_made_anew() {
     // The old one goes first.
     assert!(matches!(target.bring().await, Err(Unfinished::Waits)));
     target.bring().await.unwrap();
-    assert_eq!(target.fake.all(Kind::Service)[0]["spec"]["clusterIP"], "None");
+    assert_eq!(target.all(Kind::Service)[0]["spec"]["clusterIP"], "None");
     assert_eq!(import(&target)["spec"]["type"], "Headless");
     assert!(import(&target)["spec"]["ips"].is_null());
 }
@@ -249,7 +266,10 @@ async fn a_service_that_becomes_headless_has_its_derived_service_made_anew() {
 #[tokio::test]
 async fn what_a_cluster_does_not_take_is_told_with_what_to_do() {
     let target = Target::new();
-    target.fake.forbid("endpointslices");
+    target.fake.rule("no slices", |method, path| {
+        let refused = *method == Method::POST && path.plural == "endpointslices";
+        refused.then(|| failure(403, "Forbidden", "no", "endpointslices", "x"))
+    });
     let Err(Unfinished::Refused(refusal)) = target.bring().await else {
         panic!()
     };

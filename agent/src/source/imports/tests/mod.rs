@@ -4,7 +4,6 @@ mod bring;
 mod clusters;
 mod conditions;
 mod endpoints;
-mod fake;
 mod import;
 mod slices;
 

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod gates;
+mod imports;
 mod removal;
 mod selectors;
 
@@ -29,6 +30,9 @@ use crate::source::fleet::Fleet;
 use crate::source::following::hub::Following;
 use crate::source::following::watch;
 use crate::source::health::Limits;
+use crate::source::imports::controller;
+use crate::source::imports::index::Imports;
+use crate::source::imports::network::Network;
 use crate::source::mass_failure::MassFailure;
 use crate::source::out_of_service::OutOfService;
 use crate::source::proxy_pods::ProxyPods;
@@ -122,6 +126,7 @@ impl World {
         });
         let fleet = Fleet::new(home.clone(), || {});
         tokio::spawn(watch::run(home.clone(), stop.clone()));
+        tokio::spawn(controller::run(home.clone(), stop.clone()));
         tokio::spawn(fleet.clone().run(stop.clone()));
         for (name, fake) in &targets {
             let target = target_of(name);
