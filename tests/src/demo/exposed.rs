@@ -90,7 +90,8 @@ impl Story<'_> {
             screen,
         } = self;
         let mut last = String::new();
-        let named = eventually(&format!("{HOST} to lead to {clusters:?}"), STEP, async || {
+        let what = format!("{HOST} to lead to {clusters:?}");
+        let named = eventually(&what, STEP, async || {
             product.source.agent.check()?;
             let mut named: Vec<_> = outside
                 .answer()

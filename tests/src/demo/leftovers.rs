@@ -59,10 +59,10 @@ fn is_leftover(object: &str) -> bool {
 }
 
 fn is_exposed(object: &str, kind: Option<&str>, name: Option<&str>) -> bool {
-    let kubernetes = |own: &&str| object.strip_prefix(**own).is_some_and(|rest| rest.starts_with('\t'));
+    let kubernetes = |own: &str| object.strip_prefix(own).is_some_and(|rest| rest.starts_with('\t'));
     kind.is_some_and(|kind| EXPOSED.contains(&kind))
         && name.is_some_and(|name| name.starts_with(&format!("{}/", super::placement::NAMESPACE)))
-        && !KUBERNETES.iter().any(|own| kubernetes(&own))
+        && !KUBERNETES.iter().any(|own| kubernetes(own))
 }
 
 /// The product's own Deployments are installed, without pods.
