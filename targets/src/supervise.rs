@@ -355,7 +355,9 @@ impl Drop for AbortOnDrop {
 /// Run until `stop`; work that ended by itself begins again after a pause.
 async fn serve<R: Runner>(runner: &R, target: &AnyTarget, client: &Client, stop: &CancellationToken) {
     while !stop.is_cancelled() {
-        runner.run(target.clone(), client.clone(), stop.clone()).await;
+        // On the heap: it is what a program does with a target, and each future around it would hold it again. Without
+        // optimisation they are all on the stack at once.
+        Box::pin(runner.run(target.clone(), client.clone(), stop.clone())).await;
         tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(RESTART_PAUSE) => {} }
     }
 }

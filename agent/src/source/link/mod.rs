@@ -161,7 +161,7 @@ impl Link {
         };
         tokio::select! {
             () = self.queue.run(CONCURRENCY, stop.clone(), work) => {}
-            () = self.settle_and_watch(&target, &unguarded, stop.clone()) => {}
+            () = Box::pin(self.settle_and_watch(&target, &unguarded, stop.clone())) => {}
             () = self.watch_summary(client.clone()) => {}
             () = self.keep_probing(&client) => {}
             () = self.keep_node() => {}
