@@ -151,17 +151,18 @@ impl Fake {
         self.state.lock().objects.get(&path).cloned()
     }
 
-    /// All objects of a kind in a namespace.
-    pub fn all(&self, plural: &str, namespace: &str) -> Vec<Value> {
+    /// All objects of a kind.
+    pub fn all(&self, plural: &str) -> Vec<Value> {
         let state = self.state.lock();
-        let here = |path: &&Path| path.plural == plural && path.namespace == namespace;
-        let objects = state.objects.iter().filter(|(path, _)| here(path));
+        let objects = state.objects.iter().filter(|(path, _)| path.plural == plural);
         objects.map(|(_, object)| object.clone()).collect()
     }
 
-    /// Grows with each write.
-    pub fn version(&self) -> u64 {
-        self.state.lock().version
+    /// How many requests would write anything but events.
+    pub fn writes(&self) -> usize {
+        let state = self.state.lock();
+        let writes = state.requests.iter().filter(|(method, _)| *method != Method::GET);
+        writes.filter(|(_, path)| path.plural != "events").count()
     }
 
     /// Reasons of all events, in order.
@@ -313,7 +314,11 @@ impl Fake {
                         return super::fake::failure(422, "", "the server rejected our request", "", "");
                     }
                 } else {
-                    json_patch::merge(&mut object, &body);
+                    match content.contains("apply-patch") {
+                        // Statuses are applied, each by one owner: what is said no more is taken away.
+                        true => object["status"] = body["status"].clone(),
+                        false => json_patch::merge(&mut object, &body),
+                    }
                     let metadata = &body["metadata"];
                     let is = |field: &str| metadata[field].is_null() || metadata[field] == before["metadata"][field];
                     if !is("uid") || !is("resourceVersion") {

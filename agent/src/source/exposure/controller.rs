@@ -231,8 +231,8 @@ impl<F: Facts> Exposure<F> {
 }
 
 #[cfg(test)]
-#[path = "tests/fake.rs"]
-mod fake;
+#[path = "tests/world.rs"]
+mod world;
 
 #[cfg(test)]
 #[path = "tests/controller.rs"]

@@ -3,20 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use jiff::Timestamp;
 use multicluster_api::names;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::fake::{Fake, World};
+use super::world::World;
 use super::*;
+use crate::fake::{Fake, failure};
 use crate::source::exposure::cluster::tests::site;
 use crate::source::exposure::policy::tests::{SETTINGS, exposed};
 use crate::source::exposure::site::{Address, Site};
 
-const DNS: &str = "/apis/externaldns.k8s.io/v1alpha1/namespaces/default/dnsendpoints/ingress-web";
-const INGRESS: &str = "/apis/networking.k8s.io/v1/namespaces/default/ingresses/web";
-const GATEWAY: &str = "/apis/gateway.networking.k8s.io/v1/namespaces/infra/gateways/public";
+/// Kind, namespace and name of an object.
+type Path = (&'static str, &'static str, &'static str);
+
+const DNS: Path = ("dnsendpoints", "default", "ingress-web");
+const INGRESS: Path = ("ingresses", "default", "web");
+const GATEWAY: Path = ("gateways", "infra", "public");
+/// The DNSEndpoint of a second Ingress.
+const THIEF: Path = ("dnsendpoints", "default", "ingress-thief");
 
 struct Running {
     fake: Fake,
@@ -40,14 +47,14 @@ fn start(fake: Fake, world: World) -> Running {
 
 /// The cluster of a test begins with an Ingress and a Gateway.
 fn fake() -> Fake {
-    let fake = Fake::default();
+    let fake = Fake::new("agent");
     fake.put(
-        INGRESS,
-        Some(json!({ "metadata": { "name": "web", "namespace": "default", "uid": "uid" } })),
+        "ingresses",
+        json!({ "metadata": { "name": "web", "namespace": "default", "uid": "uid" } }),
     );
     fake.put(
-        GATEWAY,
-        Some(json!({ "metadata": { "name": "public", "namespace": "infra", "uid": "g" } })),
+        "gateways",
+        json!({ "metadata": { "name": "public", "namespace": "infra", "uid": "g" } }),
     );
     fake
 }
@@ -64,8 +71,8 @@ fn both(us: u32, eu: u32) -> Exposed {
 }
 
 impl Running {
-    fn get(&self, path: &str) -> Option<Value> {
-        self.fake.objects.lock().get(path).cloned()
+    fn get(&self, (plural, namespace, name): Path) -> Option<Value> {
+        self.fake.get(plural, namespace, name)
     }
 
     /// The addresses of all records.
@@ -78,12 +85,7 @@ impl Running {
     }
 
     fn slices(&self) -> usize {
-        self.fake
-            .objects
-            .lock()
-            .keys()
-            .filter(|path| path.contains("endpointslices"))
-            .count()
+        self.fake.all("endpointslices").len()
     }
 
     fn shown(&self) -> Value {
@@ -97,7 +99,7 @@ impl Running {
             assert!(
                 begin.elapsed() < Duration::from_secs(60),
                 "{:#?}",
-                self.fake.objects.lock()
+                self.fake.all("dnsendpoints")
             );
             sleep(Duration::from_millis(10)).await;
         }
@@ -105,12 +107,7 @@ impl Running {
     }
 
     fn reasons(&self) -> Vec<String> {
-        self.fake
-            .events
-            .lock()
-            .iter()
-            .map(|(reason, _)| reason.clone())
-            .collect()
+        self.fake.events()
     }
 }
 
@@ -124,13 +121,8 @@ async fn an_ingress_gets_records_slices_and_a_status() {
         .until(|now| now.shown() == json!([{ "ip": "192.0.2.2" }, { "ip": "192.0.2.1" }]))
         .await;
     sleep(Duration::from_secs(60)).await;
-    let writes = running.fake.writes.lock().len();
-    assert_eq!(
-        writes,
-        4,
-        "each thing is written once: {:#?}",
-        running.fake.writes.lock()
-    );
+    let writes = running.fake.writes();
+    assert_eq!(writes, 4, "each thing is written once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,7 +130,7 @@ async fn the_last_ready_pod_counts_at_once_and_weights_settle() {
     let running = start(fake(), World::default());
     running.world.put(both(1, 1));
     running.until(|now| now.records().len() == 2).await;
-    let before = running.fake.writes.lock().len();
+    let before = running.fake.writes();
     // A rollout: each pod is a change.
     for us in 2..=100 {
         running.world.put(both(us, 1));
@@ -148,7 +140,7 @@ async fn the_last_ready_pod_counts_at_once_and_weights_settle() {
     running
         .until(|now| endpoints(now)[1]["providerSpecific"][0]["value"] == "100")
         .await;
-    let writes = running.fake.writes.lock().len() - before;
+    let writes = running.fake.writes() - before;
     assert!(writes <= 4, "{writes} writes for 99 changes");
     running.world.put(both(100, 0));
     let took = running
@@ -170,8 +162,10 @@ async fn what_an_earlier_agent_left_goes_when_all_is_known_and_not_before() {
     earlier.until(|now| now.slices() == 2 && !now.shown().is_null()).await;
     let fake = earlier.fake.clone();
     drop(earlier);
-    fake.objects.lock().get_mut(INGRESS).unwrap()["metadata"]["managedFields"] =
-        json!([{ "manager": super::super::status::FIELD_MANAGER, "operation": "Apply", "subresource": "status" }]);
+    fake.edit(INGRESS.0, INGRESS.1, INGRESS.2, |ingress| {
+        ingress["metadata"]["managedFields"] =
+            json!([{ "manager": super::super::status::FIELD_MANAGER, "operation": "Apply", "subresource": "status" }]);
+    });
     let world = World::default();
     world.set_known(false);
     let running = start(fake, world);
@@ -193,20 +187,22 @@ async fn what_somebody_changes_or_deletes_is_put_back() {
     running.until(|now| now.records().len() == 2).await;
     let mut object = running.get(DNS).unwrap();
     object["spec"]["endpoints"] = json!([]);
-    running.fake.put(DNS, Some(object));
+    running.fake.put(DNS.0, object);
     running.until(|now| now.records().len() == 2).await;
-    running.fake.put(DNS, None);
+    running.fake.remove(DNS.0, DNS.1, DNS.2);
     running.until(|now| now.records().len() == 2).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_the_definition_the_rest_goes_on_and_it_may_come_later() {
     let fake = fake();
-    fake.missing.lock().insert("dnsendpoints");
+    fake.rule("missing", |_, path| {
+        (path.plural == "dnsendpoints").then(|| (404, json!("404 page not found")))
+    });
     let running = start(fake, World::default());
     running.world.put(both(1, 1));
     running.until(|now| now.slices() == 2 && !now.shown().is_null()).await;
-    running.fake.missing.lock().clear();
+    running.fake.lift("missing");
     running.until(|now| now.records().len() == 2).await;
     assert_eq!(running.reasons(), [""; 0]);
 }
@@ -216,8 +212,12 @@ async fn objects_of_others_are_left_alone() {
     let fake = fake();
     let theirs =
         json!({ "metadata": { "name": "ingress-web", "namespace": "default" }, "spec": { "endpoints": ["theirs"] } });
-    fake.put(DNS, Some(theirs));
-    fake.theirs.lock().insert(INGRESS.into());
+    fake.put(DNS.0, theirs);
+    fake.rule("theirs", |method, path| {
+        let (code, mut status) = failure(409, "Conflict", "conflict with nginx", "ingresses", "web");
+        status["details"]["causes"] = json!([{ "reason": "FieldManagerConflict", "field": ".status" }]);
+        (method == Method::PATCH && path.plural == "ingresses").then_some((code, status))
+    });
     let running = start(fake, World::default());
     running.world.put(both(1, 1));
     running.until(|now| now.slices() == 2 && now.reasons().len() == 2).await;
@@ -243,16 +243,15 @@ async fn a_name_belongs_to_the_older_object() {
         ..both(1, 0)
     };
     running.world.put(thief);
-    let path = DNS.replace("ingress-web", "ingress-thief");
-    running.until(|now| now.get(&path).is_some()).await;
+    running.until(|now| now.get(THIEF).is_some()).await;
     running.world.put(owner.clone());
     running
-        .until(|now| now.get(&path).is_none() && now.records() == ["192.0.2.1"])
+        .until(|now| now.get(THIEF).is_none() && now.records() == ["192.0.2.1"])
         .await;
     running.until(|now| now.reasons() == ["DNSNameTaken"]).await;
     running.world.remove(&owner.key);
     running
-        .until(|now| now.get(&path).is_some() && now.get(DNS).is_none())
+        .until(|now| now.get(THIEF).is_some() && now.get(DNS).is_none())
         .await;
 }
 
