@@ -76,9 +76,10 @@ const SECRETS: [&str; 6] = ["volume", "projected", "env", "env-from", "pull", "c
 async fn every_way_of_use(world: &World) -> Result<()> {
     let ns = world.namespace("files").await?;
     let mut all: Vec<_> = CONFIG_MAPS.iter().map(|name| config_map(ns, name, name)).collect();
-    all.extend(SECRETS.iter().map(|name| secret(ns, name, name)));
+    let opaque = SECRETS.iter().filter(|name| **name != "pull");
+    all.extend(opaque.map(|name| secret(ns, name, name)));
     all.extend([config_map(ns, "unused", ""), secret(ns, "unused", "")]);
-    let registry = json!({ "type": "kubernetes.io/dockerconfigjson", "stringData": { ".dockerconfigjson": "{}" } });
+    let registry = json!({ "type": "kubernetes.io/dockerconfigjson", "stringData": { ".dockerconfigjson": "{\"auths\":{}}" } });
     all.push(Secret.object(ns, "pull", registry));
     for object in all {
         world.apply(&object).await?;
