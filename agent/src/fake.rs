@@ -364,6 +364,7 @@ fn selects(path: &Path, query: &HashMap<String, String>, key: &Path, object: &Va
         .flat_map(|selector| selector.split(','));
     let mut labels = labels.filter(|term| !term.is_empty());
     let labelled = labels.all(|term| match term.split_once('=') {
+        Some((key, value)) if key.ends_with('!') => object["metadata"]["labels"][key.trim_end_matches('!')] != value,
         Some((key, value)) => object["metadata"]["labels"][key] == value,
         None => match term.strip_prefix('!') {
             Some(key) => object["metadata"]["labels"][key].is_null(),

@@ -10,6 +10,9 @@ use crate::source::link::call::CallError;
 /// Longest part of what another API server says that is told.
 const MOST_CHARS: usize = 400;
 
+/// Reason of a refusal: the target does not know the kind.
+pub const DEFINITION_MISSING: &str = "CopyDefinitionMissing";
+
 /// Why an object cannot be copied into a target, until something changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -58,7 +61,7 @@ pub fn undefined(kind: Kind, target: &str) -> Refusal {
         resource.plural, resource.group
     );
     Refusal {
-        reason: "CopyDefinitionMissing",
+        reason: DEFINITION_MISSING,
         note,
     }
 }

@@ -22,12 +22,12 @@ use crate::source::following::held::Held;
 use crate::source::following::object::{Kind, ObjectKey};
 use crate::source::following::plan::{Step, plan};
 use crate::source::following::raw;
-use crate::source::following::refusal::{Failure, Refusal, judge, taken};
+use crate::source::following::refusal::{DEFINITION_MISSING, Failure, Refusal, judge, taken};
 use crate::source::link::call::{CallError, call};
 
 /// EndpointSlices that are written at a time.
 const CONCURRENCY: usize = 8;
-/// Somebody else's object is not watched: how often to look whether it has gone.
+/// Somebody else's objects are not watched: how often to look whether they have gone, or a definition has come.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Why a cluster is not in step.
@@ -41,6 +41,8 @@ pub enum Unfinished {
     Failed(String),
     /// The cluster does not take it.
     Refused(Refusal),
+    /// The cluster does not know what an import is, or not any more: it is no part of the set.
+    Undefined,
     /// Somebody else's object has the name of one of ours.
     Taken(ObjectKey),
 }
@@ -217,6 +219,7 @@ impl Place<'_> {
 
     fn failed(&self, error: &CallError, key: &ObjectKey) -> Unfinished {
         match judge(error, key, self.name) {
+            Failure::Refused(refusal) if refusal.reason == DEFINITION_MISSING => Unfinished::Undefined,
             Failure::Refused(refusal) => Unfinished::Refused(refusal),
             Failure::Taken => Unfinished::Taken(key.clone()),
             Failure::Again(why) => Unfinished::Failed(why),
@@ -227,17 +230,22 @@ impl Place<'_> {
 
 impl Unfinished {
     /// What the export says about it, and what its events do.
-    pub fn progress(&self, name: &str) -> (Progress, Option<Refusal>) {
+    pub fn progress(&self, name: &str) -> (Option<Progress>, Option<Refusal>) {
         match self {
-            Self::Waits | Self::Again(_) | Self::Failed(_) => (Progress::Pending, None),
-            Self::Refused(refusal) => (Progress::Refused(refusal.note.clone()), Some(refusal.clone())),
+            Self::Undefined => (None, None),
+            Self::Waits | Self::Again(_) | Self::Failed(_) => (Some(Progress::Pending), None),
+            Self::Refused(refusal) => (Some(Progress::Refused(refusal.note.clone())), Some(refusal.clone())),
             Self::Taken(key) => {
                 let what = format!("{} {}/{}", key.kind.resource().kind, key.namespace, key.name);
-                let refusal = taken(key, name);
-                (
-                    Progress::Taken(format!("{what} was made there by somebody else")),
-                    Some(refusal),
-                )
+                let refusal = Refusal {
+                    note: format!(
+                        "not imported by {name}: {what} is there, made by somebody else, and is left alone; rename or \
+                         delete one of them"
+                    ),
+                    ..taken(key, name)
+                };
+                let progress = Progress::Taken(format!("{what} was made there by somebody else"));
+                (Some(progress), Some(refusal))
             }
         }
     }
@@ -248,7 +256,7 @@ impl Unfinished {
             Self::Waits => None,
             Self::Again(pause) => Some(*pause),
             Self::Failed(_) | Self::Refused(_) => None,
-            Self::Taken(_) => Some(LOOK_AGAIN),
+            Self::Taken(_) | Self::Undefined => Some(LOOK_AGAIN),
         }
     }
 }

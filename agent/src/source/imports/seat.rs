@@ -211,10 +211,7 @@ impl Seat {
         };
         let (progress, refusal) = match &result {
             Ok(progress) => (progress.clone(), None),
-            Err(unfinished) => {
-                let (progress, refusal) = unfinished.progress(here.name.as_str());
-                (Some(progress), refusal)
-            }
+            Err(unfinished) => unfinished.progress(here.name.as_str()),
         };
         self.tell(&key, &export.uid, refusal);
         imports.set_progress(&key, &here.name, progress);
