@@ -55,7 +55,7 @@ impl Story<'_> {
             "the change took {took:?}, more than {FILE_PROMISE:?}"
         );
         self.screen.done(&format!(
-            "both clusters have the change, after {:.1} s",
+            "both clusters have the change, after {:.2} s",
             took.as_secs_f32()
         ));
         Ok(())
