@@ -263,7 +263,8 @@ impl Runner for Fleet {
     }
 
     async fn run(&self, target: AnyTarget, client: Client, stop: CancellationToken) {
-        self.link(&target).run(target, client, stop).await;
+        // On the heap: what waits for it is many calls deep, and a worker's stack is 2 MiB.
+        Box::pin(self.link(&target).run(target, client, stop)).await;
     }
 
     async fn failed(&self, target: AnyTarget, error: ConnectError) {
@@ -278,7 +279,7 @@ impl Runner for Fleet {
         let link = self.links.read().get(node.as_str()).cloned();
         if let Some(link) = link {
             // Its pods count as homeless, and lose their finalizer, only after their delegates had time to go.
-            link.remove(client).await;
+            Box::pin(link.remove(client)).await;
             self.links.write().remove(node.as_str());
         }
         self.add_all();
