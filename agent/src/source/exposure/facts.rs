@@ -31,7 +31,7 @@ pub trait Facts: Send + Sync + 'static {
     /// before. A target that is known to be away does not count.
     fn is_known(&self, key: &ObjectKey) -> bool;
 
-    /// All objects of the source, and all targets, are known.
+    /// All pods, HTTPRoutes, and targets are known.
     fn is_complete(&self) -> bool;
 
     /// What changes from now on.

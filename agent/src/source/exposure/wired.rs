@@ -43,7 +43,7 @@ impl Facts for Wired {
     }
 
     fn is_complete(&self) -> bool {
-        self.0.following.is_complete()
+        self.0.following.knows(&[Kind::HttpRoute, Kind::Service])
     }
 
     fn subscribe(&self) -> UnboundedReceiver<Touched> {

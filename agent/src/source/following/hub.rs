@@ -249,9 +249,14 @@ impl Following {
 
     /// Are all pods, targets, and objects of the source known?
     pub fn is_complete(&self) -> bool {
+        self.knows(&Kind::ALL)
+    }
+
+    /// Are all pods, targets, and objects of these kinds known?
+    pub fn knows(&self, kinds: &[Kind]) -> bool {
         self.pods_listed.load(Ordering::SeqCst)
             && self.targets_listed.load(Ordering::SeqCst)
-            && self.originals.is_complete()
+            && kinds.iter().all(|kind| self.originals.listing(*kind).is_complete())
     }
 
     /// Is all known that may say that something is needed in this target's cluster? Until then nothing is removed there.
@@ -369,7 +374,8 @@ impl Following {
             let serves = follower.facts().serves;
             serves == Some(false) || (serves.is_some() && follower.copies.listing(key.kind) != Listing::Pending)
         };
-        self.is_complete() && followers.into_iter().all(knows)
+        // An agent that may not read the source's Secrets, say, still knows how Ingresses are reached.
+        self.knows(&[key.kind, Kind::Service]) && followers.into_iter().all(knows)
     }
 
     /// How an object is reached from outside: `None` when it is not, because it is no object of that kind, or because no
@@ -411,5 +417,30 @@ impl Following {
             gateways: shown.gateways.clone(),
             sites: nodes.iter().filter_map(site).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::changes::Bar;
+
+    #[test]
+    fn what_is_kept_from_us_is_not_known_and_the_rest_is() {
+        let (following, key) = (Following::new(&Queues::default()), |kind| {
+            ObjectKey::new(kind, "default", "web")
+        });
+        following.set_pods_listed();
+        following.set_targets_listed();
+        for kind in [Kind::ConfigMap, Kind::Service, Kind::Ingress] {
+            following.originals.set_listing(kind, Listing::Listed);
+        }
+        for kind in [Kind::Secret, Kind::HttpRoute] {
+            following.originals.set_listing(kind, Listing::Barred(Bar::Denied));
+        }
+        assert!(following.is_known(&key(Kind::Ingress)) && following.is_known(&key(Kind::Service)));
+        assert!(!following.is_known(&key(Kind::HttpRoute)) && !following.is_complete());
+        following.originals.set_listing(Kind::Service, Listing::Pending);
+        assert!(!following.is_known(&key(Kind::Ingress)), "its Services are not known");
     }
 }

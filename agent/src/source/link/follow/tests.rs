@@ -121,6 +121,12 @@ impl World {
             out_of_service: OutOfService::default(),
             gateways: Default::default(),
             queue: Queue::new(&metrics.queues.homeless),
+            imports: Imports::new(
+                SOURCE,
+                Network::default(),
+                &metrics.queues.exports,
+                &metrics.queues.imports,
+            ),
             metrics,
             client,
         });
