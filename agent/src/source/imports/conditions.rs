@@ -27,23 +27,43 @@ pub enum Progress {
     Refused(String),
 }
 
-/// The conditions of an export: their type, status, reason and message.
-pub fn conditions(
-    valid: Result<(), &Unexportable>,
-    progress: &BTreeMap<ClusterName, Progress>,
-) -> [(&'static str, bool, &'static str, String); 3] {
+/// A condition, but for when it came to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Which one.
+    pub type_: &'static str,
+    /// Does it hold?
+    pub holds: bool,
+    /// Reason.
+    pub reason: &'static str,
+    /// Message.
+    pub message: String,
+}
+
+impl Said {
+    fn new(type_: &'static str, holds: bool, reason: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            type_,
+            holds,
+            reason,
+            message,
+        }
+    }
+}
+
+/// The conditions of an export.
+pub fn conditions(valid: Result<(), &Unexportable>, progress: &BTreeMap<ClusterName, Progress>) -> [Said; 3] {
+    let no_conflict = || Said::new("Conflict", false, "NoConflicts", "");
     if let Err(why) = valid {
-        let nothing = "nothing is exported".to_owned();
         return [
-            ("Valid", false, why.reason(), why.to_string()),
-            ("Ready", false, "Failed", nothing),
-            ("Conflict", false, "NoConflicts", String::new()),
+            Said::new("Valid", false, why.reason(), why.to_string()),
+            Said::new("Ready", false, "Failed", "nothing is exported"),
+            no_conflict(),
         ];
     }
-    let imported = progress
-        .values()
-        .filter(|progress| **progress == Progress::Imported)
-        .count();
+    let is_imported = |progress: &&Progress| **progress == Progress::Imported;
+    let imported = progress.values().filter(is_imported).count();
     let troubles = list(progress, |progress| match progress {
         Progress::Refused(why) => Some(why),
         _ => None,
@@ -52,27 +72,20 @@ pub fn conditions(
         Progress::Taken(what) => Some(what),
         _ => None,
     });
-    let ready = match (imported, troubles.is_empty(), taken.is_empty()) {
-        (0, true, true) => ("Ready", false, "Pending", "no cluster has imported it yet".to_owned()),
-        (0, ..) => (
-            "Ready",
-            false,
-            "Failed",
-            format!("no cluster has imported it. {troubles}"),
-        ),
-        (_, true, _) => ("Ready", true, "Exported", "clusters import it".to_owned()),
-        (_, false, _) => (
-            "Ready",
-            true,
-            "Exported",
-            format!("clusters import it, but: {troubles}"),
-        ),
+    let ready = |holds, reason, message: &str| {
+        let message = format!("{message}{}{troubles}", if troubles.is_empty() { "" } else { "; but " });
+        Said::new("Ready", holds, reason, message)
+    };
+    let ready = match imported {
+        0 if troubles.is_empty() && taken.is_empty() => ready(false, "Pending", "no cluster has imported it yet"),
+        0 => ready(false, "Failed", "no cluster imports it"),
+        _ => ready(true, "Exported", "clusters import it"),
     };
     let conflict = match taken.is_empty() {
-        true => ("Conflict", false, "NoConflicts", String::new()),
-        false => ("Conflict", true, "NameTaken", taken),
+        true => no_conflict(),
+        false => Said::new("Conflict", true, "NameTaken", taken),
     };
-    [("Valid", true, "Valid", String::new()), ready, conflict]
+    [Said::new("Valid", true, "Valid", ""), ready, conflict]
 }
 
 fn list<'a>(
@@ -95,24 +108,19 @@ fn list<'a>(
 }
 
 /// The conditions to write, or nothing if `held` says the same. The time of a transition stays until the status changes.
-pub fn merge(
-    held: &[Condition],
-    wanted: [(&'static str, bool, &'static str, String); 3],
-    generation: i64,
-    now: Timestamp,
-) -> Option<Vec<Condition>> {
+pub fn merge(held: &[Condition], wanted: [Said; 3], generation: i64, now: Timestamp) -> Option<Vec<Condition>> {
     let mut changed = false;
     let merged = wanted
         .into_iter()
-        .map(|(type_, is_true, reason, message)| {
-            let status = if is_true { "True" } else { "False" };
-            let known = held.iter().find(|condition| condition.type_ == type_);
+        .map(|said| {
+            let status = if said.holds { "True" } else { "False" };
+            let known = held.iter().find(|condition| condition.type_ == said.type_);
             let same_status = known.filter(|known| known.status == status);
             let wanted = Condition {
-                type_: type_.into(),
+                type_: said.type_.into(),
                 status: status.into(),
-                reason: reason.into(),
-                message,
+                reason: said.reason.into(),
+                message: said.message,
                 observed_generation: Some(generation),
                 last_transition_time: same_status.map_or(Time(now), |known| known.last_transition_time.clone()),
             };

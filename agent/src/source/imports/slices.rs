@@ -3,6 +3,7 @@
 //! A change of one endpoint is to cost the write of one slice. So an endpoint stays in the slice that it is in; new ones
 //! go to where there is room. When many have gone, half empty slices become one.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -61,8 +62,8 @@ fn place(
     let mut number = 0;
     while homeless.peek().is_some() {
         let name = format!("{prefix}-{number}");
-        if !slices.contains_key(&name) {
-            slices.insert(name, homeless.by_ref().take(MOST).collect());
+        if let Entry::Vacant(free) = slices.entry(name) {
+            free.insert(homeless.by_ref().take(MOST).collect());
         }
         number += 1;
     }

@@ -101,7 +101,12 @@ fn a_cluster_is_well_while_one_way_to_it_is() {
         healthy: false,
         ..way(TargetRef::cluster("us"), "1")
     };
-    assert!(!clusters(&[dead.clone()]).of_node("admiralty-us").unwrap().healthy);
+    assert!(
+        !clusters(std::slice::from_ref(&dead))
+            .of_node("admiralty-us")
+            .unwrap()
+            .healthy
+    );
     let ways = [dead, way(TargetRef::cluster("us2"), "1")];
     assert!(clusters(&ways).of_node("admiralty-us").unwrap().healthy);
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::source::imports::clusters::ClusterName;
-use crate::source::imports::conditions::{Progress, conditions, merge};
+use crate::source::imports::conditions::{Progress, Said, conditions, merge};
 use crate::source::imports::exportable::Unexportable;
 
 fn progress(all: &[(&str, Progress)]) -> BTreeMap<ClusterName, Progress> {
@@ -18,18 +18,21 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn short(conditions: &[(&'static str, bool, &'static str, String)]) -> Vec<(bool, &'static str)> {
-    conditions
-        .iter()
-        .map(|(_, is_true, reason, _)| (*is_true, *reason))
-        .collect()
+fn short(conditions: &[Said]) -> Vec<(bool, &'static str)> {
+    conditions.iter().map(|said| (said.holds, said.reason)).collect()
 }
+
+type Row<'a> = (
+    Result<(), &'a Unexportable>,
+    &'a [(&'a str, Progress)],
+    [(bool, &'a str); 3],
+);
 
 #[test]
 fn reasons_are_those_of_the_api() {
     let taken = || Progress::Taken("ServiceImport shop/web".into());
     let refused = || Progress::Refused("quota".into());
-    let table: [(Result<(), &Unexportable>, &[(&str, Progress)], _); 7] = [
+    let table: [Row<'_>; 7] = [
         (
             Err(&Unexportable::NoService),
             &[],
@@ -76,7 +79,7 @@ fn messages_name_the_clusters() {
     let all: Vec<_> = ["a", "b", "c", "d", "e", "f", "g"]
         .map(|name| (name, Progress::Refused("no".into())))
         .into();
-    let [_, (.., message), _] = conditions(Ok(()), &progress(&all));
+    let [_, Said { message, .. }, _] = conditions(Ok(()), &progress(&all));
     assert!(
         message.contains("a: no; b: no") && message.ends_with("and 2 more"),
         "{message}"
