@@ -36,13 +36,13 @@ pub async fn run(home: Arc<Home>, stop: CancellationToken) {
     };
     let reroutes = home.following.reroutes.clone();
     tokio::select! {
-        () = files::<ConfigMap>(&home, Kind::ConfigMap) => {}
-        () = files::<Secret>(&home, Kind::Secret) => {}
-        () = objects(&home, Kind::Service) => {}
-        () = objects(&home, Kind::Ingress) => {}
-        () = objects(&home, Kind::HttpRoute) => {}
+        () = Box::pin(files::<ConfigMap>(&home, Kind::ConfigMap)) => {}
+        () = Box::pin(files::<Secret>(&home, Kind::Secret)) => {}
+        () = Box::pin(objects(&home, Kind::Service)) => {}
+        () = Box::pin(objects(&home, Kind::Ingress)) => {}
+        () = Box::pin(objects(&home, Kind::HttpRoute)) => {}
         () = sweep(&home.following) => {}
-        () = reroutes.run(CONCURRENCY, stop, work) => {}
+        () = Box::pin(reroutes.run(CONCURRENCY, stop, work)) => {}
     }
 }
 

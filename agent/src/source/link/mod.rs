@@ -159,16 +159,17 @@ impl Link {
             let (this, client) = (this.clone(), worker.clone());
             async move { this.reconcile(&client, uid).await }
         };
+        // On the heap: in unoptimised builds each layer of futures puts all that it holds onto the stack once more.
         tokio::select! {
-            () = self.queue.run(CONCURRENCY, stop.clone(), work) => {}
+            () = Box::pin(self.queue.run(CONCURRENCY, stop.clone(), work)) => {}
             () = Box::pin(self.settle_and_watch(&target, &unguarded, stop.clone())) => {}
-            () = self.watch_summary(client.clone()) => {}
-            () = self.keep_probing(&client) => {}
-            () = self.keep_node() => {}
-            () = self.renew_lease() => {}
-            () = self.strays.clone().run(self.home.clone(), &self.node, stop) => {}
-            () = self.echo_heartbeats(&client) => {}
-            () = self.watch_gateways(&target, client.clone()) => {}
+            () = Box::pin(self.watch_summary(client.clone())) => {}
+            () = Box::pin(self.keep_probing(&client)) => {}
+            () = Box::pin(self.keep_node()) => {}
+            () = Box::pin(self.renew_lease()) => {}
+            () = Box::pin(self.strays.clone().run(self.home.clone(), &self.node, stop)) => {}
+            () = Box::pin(self.echo_heartbeats(&client)) => {}
+            () = Box::pin(self.watch_gateways(&target, client.clone())) => {}
         }
     }
 

@@ -119,7 +119,7 @@ impl World {
             following: Arc::new(Following::new(&metrics.queues)),
             cluster_id: OnceCell::new(),
             out_of_service: OutOfService::default(),
-            gateways: Default::default(),
+            gateways: crate::source::exposure::gateways::Gateways::default(),
             queue: Queue::new(&metrics.queues.homeless),
             imports: Imports::new(
                 SOURCE,
@@ -246,4 +246,19 @@ async fn throughout(time: Duration, what: &str, mut holds: impl FnMut() -> bool)
         assert!(holds(), "not any more: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Such futures lie on the stack, and those around them hold them several times over in unoptimised builds.
+#[tokio::test(start_paused = true)]
+async fn the_work_of_a_target_fits_a_stack() {
+    let world = World::start(&["eu"]).await;
+    let link = super::super::Link::new(world.home.clone(), target_of("us"));
+    let work = link.run(target_of("us"), world.source.client(), CancellationToken::new());
+    assert!(std::mem::size_of_val(&work) < 4096, "{}", std::mem::size_of_val(&work));
+    let source = watch::run(world.home.clone(), CancellationToken::new());
+    assert!(
+        std::mem::size_of_val(&source) < 4096,
+        "{}",
+        std::mem::size_of_val(&source)
+    );
 }

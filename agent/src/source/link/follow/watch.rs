@@ -23,11 +23,11 @@ use crate::source::following::watch::name;
 impl Link {
     pub(super) async fn watch_copies(&self, client: &Client) {
         tokio::join!(
-            self.watch_files::<ConfigMap>(client, Kind::ConfigMap),
-            self.watch_files::<Secret>(client, Kind::Secret),
-            self.watch_objects(client, Kind::Service),
-            self.watch_objects(client, Kind::Ingress),
-            self.watch_objects(client, Kind::HttpRoute),
+            Box::pin(self.watch_files::<ConfigMap>(client, Kind::ConfigMap)),
+            Box::pin(self.watch_files::<Secret>(client, Kind::Secret)),
+            Box::pin(self.watch_objects(client, Kind::Service)),
+            Box::pin(self.watch_objects(client, Kind::Ingress)),
+            Box::pin(self.watch_objects(client, Kind::HttpRoute)),
         );
     }
 
