@@ -1,6 +1,7 @@
 //! A source and its targets, played by fakes. Time is virtual.
 
 mod delivery;
+mod exposed;
 mod gates;
 mod imports;
 mod removal;
