@@ -1,5 +1,7 @@
 //! Where the Service, the Ingress and the ConfigMap of the demo are, read from all clusters.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
@@ -104,7 +106,8 @@ fn addresses(object: &DynamicObject) -> Vec<String> {
         .pointer("/status/loadBalancer/ingress")
         .and_then(Value::as_array);
     let addresses = list.into_iter().flatten().filter_map(|entry| entry["ip"].as_str());
-    addresses.map(str::to_owned).collect()
+    let sorted: BTreeSet<_> = addresses.map(str::to_owned).collect();
+    sorted.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -130,7 +133,7 @@ mod tests {
             rows: vec![(
                 "Ingress".to_owned(),
                 vec![
-                    of(&json!({}), &["192.0.2.1", "198.51.100.1"]),
+                    of(&json!({}), &["198.51.100.1", "192.0.2.1"]),
                     of(&labels, &["192.0.2.1"]),
                     of(&labels, &[]),
                 ],
