@@ -79,7 +79,8 @@ async fn every_way_of_use(world: &World) -> Result<()> {
     let opaque = SECRETS.iter().filter(|name| **name != "pull");
     all.extend(opaque.map(|name| secret(ns, name, name)));
     all.extend([config_map(ns, "unused", ""), secret(ns, "unused", "")]);
-    let registry = json!({ "type": "kubernetes.io/dockerconfigjson", "stringData": { ".dockerconfigjson": "{\"auths\":{}}" } });
+    let registry =
+        json!({ "type": "kubernetes.io/dockerconfigjson", "stringData": { ".dockerconfigjson": "{\"auths\":{}}" } });
     all.push(Secret.object(ns, "pull", registry));
     for object in all {
         world.apply(&object).await?;
