@@ -11,7 +11,8 @@
 //! * [`records`], [`sets`]: DNS records. [`dns_endpoints`]: the objects that have them. Pure.
 //! * [`slices`]: EndpointSlices of external addresses. [`owned`]: how our objects are marked. Pure.
 //! * [`status`]: what Ingresses, Services and Gateways show. Pure. [`statuses`], [`apply`]: and has it written.
-//! * [`facts`]: what must be known; [`wired`]: and who knows it. [`controller`]: when to look. [`publish`]: and what is done then. [`shelf`]: our objects.
+//! * [`facts`]: what must be known; [`wired`]: and who knows it.
+//! * [`controller`]: when to look. [`publish`]: and what is done then. [`shelf`]: our objects.
 //! * [`gateways`]: the targets' Gateways. An index.
 //! * [`notices`]: what users are told. [`mod@withdraw`]: takes everything back.
 
