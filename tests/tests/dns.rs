@@ -95,9 +95,12 @@ async fn a_record_for_each(cluster: &Cluster, dns: &Dns, us: &Addresses, eu: &Ad
         ))
         .await?;
     eventually("two records", SOON, async || {
-        let records = dns.provider.records(&host);
-        let identifiers: Vec<_> = records.iter().map(|record| record.set_identifier.as_str()).collect();
-        ensure!(identifiers == ["eu", "us"], "{records:?}");
+        let records = dns.route53.records(&host);
+        let weights: Vec<_> = records
+            .iter()
+            .map(|record| (record.set_identifier.as_deref(), record.weight))
+            .collect();
+        ensure!(weights == [(Some("eu"), Some(1)), (Some("us"), Some(1))], "{records:?}");
         Ok(Some(()))
     })
     .await?;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::server::Etcd;
-use super::{Provider, Zone};
+use super::{Route53, Zone};
 use crate::product::admin_get;
 use crate::{Binaries, Cluster, Process, Testbed, eventually, free_port};
 
@@ -23,7 +23,7 @@ pub(super) async fn start(
     source: &Cluster,
     zone: Zone,
     etcd: &Etcd,
-    provider: &Provider,
+    route53: &Route53,
 ) -> Result<Process> {
     let name = format!("external-dns-{}", zone.name().replace('.', "-"));
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": rights(&name, zone) });
@@ -54,13 +54,11 @@ pub(super) async fn start(
     };
     args.extend(sources.iter().map(|source| format!("--source={source}")));
     match zone {
-        Zone::Weighted => args.extend([
-            "--provider=webhook".to_owned(),
-            format!("--webhook-provider-url={}", provider.url()),
-        ]),
+        Zone::Weighted => args.push("--provider=aws".to_owned()),
         _ => args.push("--provider=coredns".to_owned()),
     }
-    let env = [("ETCD_URLS".to_owned(), etcd.url.clone())];
+    let mut env = route53.env();
+    env.push(("ETCD_URLS".to_owned(), etcd.url.clone()));
     let process = testbed.spawn(&name, &binaries.find("external-dns")?, args, env)?;
     eventually(&format!("{name} to synchronise"), START, async || {
         process.check()?;

@@ -2,24 +2,24 @@
 //!
 //! ```text
 //!            DNSEndpoints ─▶ external-dns ─▶ etcd ──────┐
-//! cluster ─┬ DNSEndpoints ─▶ external-dns ─▶ Provider ──┼─▶ CoreDNS ◀─ Resolver
+//! cluster ─┬ DNSEndpoints ─▶ external-dns ─▶ Route53 ───┼─▶ CoreDNS ◀─ Resolver
 //!          └ Ingresses, Services ─▶ external-dns ─▶ etcd┘
 //! ```
 //!
 //! Each external-dns has a zone of its own, so none deletes what another one wrote. All are the real programs, but for
-//! [`Provider`]: it plays a provider that knows set identifiers, weights and regions, as Route 53 does. External-dns's own
-//! CoreDNS provider does not know them: see [`Zone::Simple`].
+//! [`Route53`]: it plays a provider that knows set identifiers, weights and regions. External-dns's CoreDNS provider does not
+//! know them: see [`Zone::Simple`].
 
 mod external_dns;
-mod provider;
+mod route53;
 mod server;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-pub use provider::Provider;
+pub use route53::{RecordSet, Route53};
 
 use crate::resolver::Resolver;
 use crate::{Cluster, Process, Testbed};
@@ -27,7 +27,7 @@ use crate::{Cluster, Process, Testbed};
 /// Who answers for a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Zone {
-    /// A provider that knows set identifiers: DNSEndpoints of all policies.
+    /// Route 53, which knows set identifiers: DNSEndpoints of all policies.
     Weighted,
     /// CoreDNS with etcd: DNSEndpoints of one record for each name. (external-dns v0.21's provider for it does not store
     /// set identifiers, and leaves old records behind when there are several for one name.)
@@ -60,7 +60,7 @@ pub struct Dns {
     /// Asks the server.
     pub resolver: Resolver,
     /// What plays Route 53.
-    pub provider: Provider,
+    pub route53: Route53,
     processes: Vec<Process>,
 }
 
@@ -79,22 +79,25 @@ impl Dns {
         names: &BTreeMap<String, Vec<IpAddr>>,
     ) -> Result<Self> {
         let binaries = testbed.binaries().with_dns().await?;
-        let provider = Provider::start().await?;
+        let route53 = Route53::start().await?;
         let (mut processes, etcd) = (Vec::new(), server::Etcd::start(testbed)?);
-        let (coredns, resolver) = server::start(testbed, &binaries, &etcd, &provider, names).await?;
-        for zone in zones {
-            processes.push(external_dns::start(testbed, &binaries, source, *zone, &etcd, &provider).await?);
+        let (coredns, resolver) = server::start(testbed, &binaries, &etcd, &route53, names).await?;
+        for zone in [Zone::Simple, Zone::Weighted, Zone::Status] {
+            processes.push(external_dns::start(testbed, &binaries, source, zone, &etcd, &route53).await?);
         }
         processes.extend([coredns, etcd.process]);
         Ok(Self {
             resolver,
-            provider,
+            route53,
             processes,
         })
     }
 
-    /// An error if one of the processes has ended.
+    /// An error if one of the processes has ended, or if records were written that Route 53 refuses.
     pub fn check(&self) -> Result<()> {
-        self.processes.iter().try_for_each(Process::check)
+        self.processes.iter().try_for_each(Process::check)?;
+        let refused = self.route53.refused();
+        ensure!(refused.is_empty(), "Route 53 would refuse this: {refused:?}");
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use simple_dns::TYPE;
 
-use super::{Provider, Zone};
+use super::{Route53, Zone};
 use crate::resolver::Resolver;
 use crate::{Binaries, Process, Testbed, components, eventually, free_port};
 
@@ -40,12 +40,12 @@ pub(super) async fn start(
     testbed: &Testbed,
     binaries: &Binaries,
     etcd: &Etcd,
-    provider: &Provider,
+    route53: &Route53,
     names: &BTreeMap<String, Vec<IpAddr>>,
 ) -> Result<(Process, Resolver)> {
     let port = free_port()?;
     let file = testbed.dir().join("Corefile");
-    fs::write(&file, corefile(port, &etcd.url, provider, names)?)?;
+    fs::write(&file, corefile(port, &etcd.url, route53, names)?)?;
     let args = [format!("-conf={}", file.display())];
     let process = testbed.spawn("coredns", &binaries.find("coredns")?, args, [])?;
     let resolver = Resolver::new((Ipv4Addr::LOCALHOST, port).into());
@@ -64,7 +64,7 @@ pub(super) async fn start(
     Ok((process, resolver))
 }
 
-fn corefile(port: u16, etcd: &str, provider: &Provider, names: &BTreeMap<String, Vec<IpAddr>>) -> Result<String> {
+fn corefile(port: u16, etcd: &str, route53: &Route53, names: &BTreeMap<String, Vec<IpAddr>>) -> Result<String> {
     let mut hosts = String::new();
     for (name, addresses) in names {
         for address in addresses {
@@ -78,7 +78,7 @@ fn corefile(port: u16, etcd: &str, provider: &Provider, names: &BTreeMap<String,
         zone(Zone::Status),
         zone(Zone::LoadBalancers),
     );
-    let server = provider.address();
+    let server = route53.name_server();
     Ok(format!(
         "{simple} {status} {{\n  bind 127.0.0.1\n  errors\n  etcd {{\n    path {PREFIX}\n    endpoint {etcd}\n  }}\n}}\n\
          {weighted} {{\n  bind 127.0.0.1\n  errors\n  forward . {server} {{\n    max_fails 0\n  }}\n}}\n\

@@ -32,24 +32,21 @@ impl World {
         self.leads_to(host, targets).await.map(drop)
     }
 
-    /// What the provider has of a name: values of a property by the target whose address it is.
-    fn properties(&self, host: &str, property: &str) -> BTreeMap<&'static str, Option<String>> {
-        let records = self.dns.provider.records(host);
+    /// The weights that Route 53 has for a name, by the target whose address it is.
+    fn weights(&self, host: &str) -> BTreeMap<&'static str, Option<u32>> {
+        let records = self.dns.route53.records(host);
         let of = |target: &'static str| {
-            let own = |text: &String| text.parse::<IpAddr>().is_ok_and(|ip| self.addresses(target).has(ip));
-            let record = records.iter().find(|record| record.targets.iter().any(own))?;
-            Some((target, record.property(property).map(str::to_owned)))
+            let own = |text: &&str| text.parse::<IpAddr>().is_ok_and(|ip| self.addresses(target).has(ip));
+            let record = records.iter().find(|record| record.targets().iter().any(own))?;
+            Some((target, record.weight))
         };
         REGIONS.iter().filter_map(|(target, _)| of(target)).collect()
     }
 
-    async fn has_properties(&self, host: &str, property: &str, wanted: &[(&'static str, &str)]) -> Result<()> {
-        let wanted: BTreeMap<_, _> = wanted
-            .iter()
-            .map(|(target, value)| (*target, Some((*value).to_owned())))
-            .collect();
-        eventually(&format!("{property} of {host} to be {wanted:?}"), SOON, async || {
-            let found = self.properties(host, property);
+    async fn has_weights(&self, host: &str, wanted: &[(&'static str, u32)]) -> Result<()> {
+        let wanted: BTreeMap<_, _> = wanted.iter().map(|(target, weight)| (*target, Some(*weight))).collect();
+        eventually(&format!("the weights of {host} to be {wanted:?}"), SOON, async || {
+            let found = self.weights(host);
             ensure!(found == wanted, "{found:?}");
             Ok(Some(()))
         })
@@ -64,21 +61,14 @@ async fn weighted(world: &World) -> Result<()> {
     world
         .named(ns, &host, &[("us", 1), ("eu", 3)], &[], &["us", "eu"])
         .await?;
-    world
-        .has_properties(&host, "aws/weight", &[("us", "1"), ("eu", "3")])
-        .await?;
-    let records = world.dns.provider.records(&host);
+    world.has_weights(&host, &[("us", 1), ("eu", 3)]).await?;
+    let records = world.dns.route53.records(&host);
     for record in &records {
-        ensure!(
-            record.record_ttl.is_some_and(|ttl| ttl <= 10),
-            "the TTL is long: {record:?}"
-        );
-        ensure!(!record.set_identifier.is_empty(), "{record:?}");
+        ensure!(record.ttl.is_some_and(|ttl| ttl <= 10), "the TTL is long: {record:?}");
+        ensure!(record.set_identifier.is_some(), "{record:?}");
     }
     world.scale(ns, "web-us", 4).await?;
-    world
-        .has_properties(&host, "aws/weight", &[("us", "4"), ("eu", "3")])
-        .await?;
+    world.has_weights(&host, &[("us", 4), ("eu", 3)]).await?;
     // The shares that users see.
     let mut us = 0;
     for _ in 0..400 {
@@ -103,15 +93,13 @@ async fn weights(world: &World) -> Result<()> {
     world
         .named(ns, &host, &[("us", 2), ("eu", 2)], &annotations, &["us", "eu"])
         .await?;
-    world
-        .has_properties(&host, "aws/weight", &[("us", "6"), ("eu", "2")])
-        .await?;
+    world.has_weights(&host, &[("us", 6), ("eu", 2)]).await?;
     let ttls: Vec<_> = world
         .dns
         .provider
         .records(&host)
         .iter()
-        .map(|record| record.record_ttl)
+        .map(|record| record.ttl)
         .collect();
     ensure!(ttls == [Some(7), Some(7)], "{ttls:?}");
     Ok(())
@@ -125,7 +113,7 @@ async fn latency(world: &World) -> Result<()> {
         let routed = annotated(ingress(ns, "web", "nginx", &[&host]), &[(names::DNS_POLICY, policy)]);
         world.web(ns, "web", &[("us", 2), ("eu", 1)], &[routed]).await?;
         let checked = nearest(world, ns, &host).await;
-        world.dns.provider.ask_from(None);
+        world.dns.route53.ask_from(None);
         checked?;
         world.remove("source", super::objects::Ingress, ns, "web").await?;
         world.leads_to(&host, &[]).await?;
@@ -135,7 +123,7 @@ async fn latency(world: &World) -> Result<()> {
 
 async fn nearest(world: &World, ns: &str, host: &str) -> Result<()> {
     for (target, region) in REGIONS {
-        world.dns.provider.ask_from(Some(region));
+        world.dns.route53.ask_from(Some(region));
         world.leads_to(host, &[target]).await?;
     }
     // We are in eu now.
@@ -248,9 +236,7 @@ async fn few_writes(world: &World) -> Result<()> {
     let before = generation(world, ns).await?;
     world.scale(ns, "web-us", 60).await?;
     world.running(ns, 61).await?;
-    world
-        .has_properties(&host, "aws/weight", &[("us", "60"), ("eu", "1")])
-        .await?;
+    world.has_weights(&host, &[("us", 60), ("eu", 1)]).await?;
     let written = generation(world, ns).await? - before;
     ensure!(written <= 25, "{written} writes for 59 pods");
     // But the last ready pod is not waited for.
@@ -285,7 +271,20 @@ async fn properties(world: &World) -> Result<()> {
         json!({ "metadata": { "annotations": { proxied: "true" } } }),
     );
     world.web(ns, "web", &[("us", 1)], &[routed]).await?;
-    world.has_properties(&host, proxied, &[("us", "true")]).await
+    let passed_on = |object: &Value| {
+        let endpoints = object["spec"]["endpoints"].as_array().cloned().unwrap_or_default();
+        let property = json!({ "name": proxied, "value": "true" });
+        !endpoints.is_empty()
+            && endpoints.iter().all(|endpoint| {
+                let properties = endpoint["providerSpecific"].as_array().cloned().unwrap_or_default();
+                properties.contains(&property)
+            })
+    };
+    world
+        .becomes("source", DnsEndpoint, ns, "ingress-web", passed_on)
+        .await?;
+    // And other providers, as this one, do without.
+    world.leads_to(&host, &["us"]).await.map(drop)
 }
 
 pub fn tests() -> Vec<Test> {
