@@ -93,7 +93,12 @@ async fn an_ingress_is_reached_where_pods_are_ready() {
             .as_str()
             .map(str::to_owned)
     };
-    let mut regions: Vec<_> = world.source.all("endpointslices").iter().filter_map(region).collect();
+    let mut regions: Vec<_> = world
+        .source
+        .everywhere("endpointslices")
+        .iter()
+        .filter_map(region)
+        .collect();
     regions.sort();
     assert_eq!(regions, ["eu", "us"]);
     ready(&world, "eu", false);
@@ -105,7 +110,7 @@ async fn an_ingress_is_reached_where_pods_are_ready() {
     assert!(begin.elapsed() < Duration::from_millis(500), "{:?}", begin.elapsed());
     world.source.remove("ingresses", "shop", "web");
     until("the end", || {
-        world.source.all("dnsendpoints").is_empty() && world.source.all("endpointslices").is_empty()
+        world.source.everywhere("dnsendpoints").is_empty() && world.source.everywhere("endpointslices").is_empty()
     })
     .await;
 }
