@@ -96,7 +96,7 @@ async fn weights(world: &World) -> Result<()> {
     world.has_weights(&host, &[("us", 6), ("eu", 2)]).await?;
     let ttls: Vec<_> = world
         .dns
-        .provider
+        .route53
         .records(&host)
         .iter()
         .map(|record| record.ttl)
