@@ -94,6 +94,11 @@ impl Fake {
         }
     }
 
+    /// The same cluster, which takes these clients for another user.
+    pub fn taking_us_for(&self, user: &'static str) -> Self {
+        Self { user, ..self.clone() }
+    }
+
     /// A client for it.
     pub fn client(&self) -> Client {
         let fake = self.clone();

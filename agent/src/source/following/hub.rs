@@ -392,7 +392,9 @@ impl Following {
         let site = |node: &Arc<str>| {
             let follower = self.followers.get(node)?;
             let facts = follower.facts();
-            let copy = follower.copies.get(key).filter(|held| held.ours && !held.deleting);
+            // Another target that leads to the same cluster may have made the copy, as another user.
+            let ours = |mate: &Arc<Follower>| mate.copies.get(key).filter(|held| held.ours && !held.deleting);
+            let copy = self.followers.mates(&follower).iter().find_map(ours);
             let addresses = match facts.own {
                 true => shown.addresses.clone(),
                 false => copy.map(|held| held.addresses).unwrap_or_default(),

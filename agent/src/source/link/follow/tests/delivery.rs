@@ -137,7 +137,8 @@ async fn a_kind_that_the_target_does_not_know_is_told_and_comes_later() {
 #[tokio::test(start_paused = true)]
 async fn of_two_targets_that_are_one_cluster_one_writes_and_both_may_start() {
     let one = empty_cluster("source-user", "same");
-    let world = World::start_with(BTreeMap::from([("a", one.clone()), ("b", one.clone())])).await;
+    let other = one.taking_us_for("another-user");
+    let world = World::start_with(BTreeMap::from([("a", one), ("b", other)])).await;
     world.config_map("settings", "one");
     for (pod, target) in [("web-0", "a"), ("web-1", "b")] {
         world.pod(pod, &["settings"], &[]);
@@ -152,6 +153,12 @@ async fn of_two_targets_that_are_one_cluster_one_writes_and_both_may_start() {
         verb: "create",
     };
     assert_eq!(world.home.metrics.copies_written.get_or_create(&written).get(), 1);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(
+        world.source.events(),
+        Vec::<String>::new(),
+        "it is not taken for somebody else's"
+    );
     // One of them needs it no more, the other does.
     world.delete("web-0", "a");
     throughout(Duration::from_secs(60), "it stays", || {
