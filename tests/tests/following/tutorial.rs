@@ -78,6 +78,7 @@ impl World {
             Ok(Some(()))
         })
         .await?;
+        self.dns.check()?;
         Ok(start.elapsed())
     }
 }
