@@ -287,7 +287,7 @@ pub fn tests() -> Vec<Test> {
         test("an_import_that_somebody_changes_is_put_back", async |world| {
             put_back(&world).await
         }),
-        alone("a_target_that_is_cut_off_is_no_endpoint_of_the_others", async |world| {
+        alone("a_target_that_is_cut_off_is_no_endpoint_of_an_import", async |world| {
             cut_off(world).await
         }),
     ]
