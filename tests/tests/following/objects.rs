@@ -109,7 +109,7 @@ impl World {
     /// An object, if it is there.
     pub async fn find(&self, cluster: &str, kind: Kind, namespace: &str, name: &str) -> Result<Option<Value>> {
         let found = api(self.cluster(cluster), kind, namespace).get_opt(name).await?;
-        Ok(found.map(|found| serde_json::to_value(found)).transpose()?)
+        Ok(found.map(serde_json::to_value).transpose()?)
     }
 
     /// All objects of a kind in a namespace that a label selector matches.
