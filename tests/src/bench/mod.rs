@@ -19,7 +19,7 @@ mod failover;
 mod filter_load;
 mod follow;
 pub(crate) mod percentiles;
-pub(crate) mod proc;
+pub mod proc;
 mod processes;
 mod prometheus;
 mod server;

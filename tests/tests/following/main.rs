@@ -18,6 +18,7 @@ mod files_refused;
 mod fixtures;
 #[path = "../e2e/harness.rs"]
 mod harness;
+mod many_objects;
 mod multi_cluster_services;
 mod names_in_dns;
 mod objects;
@@ -47,6 +48,7 @@ fn main() {
         status::tests(),
         names_in_dns::tests(),
         endpoint_slices::tests(),
+        many_objects::tests(),
         multi_cluster_services::tests(),
     ]
     .into_iter()
