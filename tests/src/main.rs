@@ -8,7 +8,7 @@ use testbed::{Binaries, demo};
 /// Real Kubernetes control planes on one machine, as plain processes.
 #[derive(Parser)]
 enum Command {
-    /// Build the programs that the testbed needs into the cache, and print their folders.
+    /// Build all programs of the testbed into the cache, and print their folders.
     Build,
     /// Show the product at work in three clusters, and check all that is shown.
     Demo,

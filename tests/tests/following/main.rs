@@ -12,6 +12,7 @@ mod clusters;
 mod endpoint_slices;
 mod files;
 mod files_and_failures;
+mod files_changed;
 mod files_in_order;
 mod files_refused;
 #[path = "../e2e/fixtures.rs"]
@@ -26,6 +27,7 @@ mod routes;
 mod rule;
 mod selectors;
 mod services;
+mod services_changed;
 mod status;
 #[path = "../failures/support.rs"]
 mod support;
@@ -39,10 +41,12 @@ fn main() {
     let tests: Vec<Test> = [
         tutorial::tests(),
         files::tests(),
+        files_changed::tests(),
         files_in_order::tests(),
         files_refused::tests(),
         files_and_failures::tests(),
         services::tests(),
+        services_changed::tests(),
         selectors::tests(),
         routes::tests(),
         status::tests(),
