@@ -18,15 +18,18 @@
 //! * [`recall`]: takes copies back, all at once.
 //! * [`held`]: what is there already. [`mod@plan`]: what to do about it. Pure.
 //! * [`refusal`]: what a target's answers mean. Pure. [`raw`]: calls.
-//! * [`follower`]: what is known of one target. [`hub`]: joins all of this; [`watch`]: feeds it.
+//! * [`follower`]: what is known of one target, [`followers`]: of all. [`progress`]: how far its copies are. [`gates`]: which
+//!   delegates wait for files. [`hub`]: joins all of this; [`watch`]: feeds it.
 //! * [`fetched`]: one question to the source for all targets.
-//! * [`shown`]: what exposure needs to know. [`reroute`]: the selectors of the source's own Services.
+//! * [`shown`], [`view`]: what exposure needs to know. [`reroute`]: the selectors of the source's own Services.
 
 pub mod copies;
 pub mod copy;
 pub mod facts;
 pub mod fetched;
 pub mod follower;
+pub mod followers;
+pub mod gates;
 pub mod held;
 pub mod hub;
 pub mod listing;
@@ -34,8 +37,10 @@ pub mod needs;
 pub mod object;
 pub mod originals;
 pub mod plan;
+pub mod progress;
 pub mod raw;
 pub mod refusal;
 pub mod reroute;
 pub mod shown;
+pub mod view;
 pub mod watch;

@@ -2,10 +2,11 @@
 //! carried out.
 //!
 //! * [`watch`]: what is there.
-//! * [`copy`]: one object's copy.
+//! * [`copy`]: one object's copy. [`act`]: writes it.
 //! * [`gate`]: delegates wait for their ConfigMaps and Secrets.
 //! * [`site`]: what users see of the target.
 
+mod act;
 mod copy;
 mod gate;
 mod site;
