@@ -214,7 +214,7 @@ impl Following {
     }
 
     fn look_at_all(&self) {
-        if !self.is_complete() {
+        if !self.knows(&[]) {
             return;
         }
         for follower in self.followers.all() {
@@ -260,10 +260,11 @@ impl Following {
             && kinds.iter().all(|kind| self.originals.listing(*kind).is_complete())
     }
 
-    /// Is all known that may say that something is needed in this target's cluster? Until then nothing is removed there.
-    pub fn may_remove_from(&self, follower: &Arc<Follower>) -> bool {
+    /// Is all known that may say that an object of this kind is needed in this target's cluster? Until then none is removed
+    /// there. What may not be read in the source keeps nothing else.
+    pub fn may_remove_from(&self, follower: &Arc<Follower>, kind: Kind) -> bool {
         let mates = self.followers.mates(follower);
-        self.is_complete() && mates.iter().all(|mate| mate.facts().chaperons_listed)
+        self.knows(needed_by(kind)) && mates.iter().all(|mate| mate.facts().chaperons_listed)
     }
 
     /// Is an object needed in this target's cluster?
@@ -336,6 +337,20 @@ impl Following {
     /// They agree.
     pub fn agreed(&self, key: &ObjectKey) {
         self.disagreements.lock().remove(key);
+    }
+}
+
+/// The kinds that say whether an object of this kind is needed.
+fn needed_by(kind: Kind) -> &'static [Kind] {
+    match kind {
+        Kind::ConfigMap => &[Kind::ConfigMap],
+        // The TLS of what routes to Services names them.
+        Kind::Secret => &[Kind::Secret, Kind::Service, Kind::Ingress, Kind::HttpRoute],
+        Kind::Service => &[Kind::Service],
+        Kind::Ingress => &[Kind::Service, Kind::Ingress],
+        Kind::HttpRoute => &[Kind::Service, Kind::HttpRoute],
+        // They follow nothing that is watched here.
+        Kind::ServiceImport | Kind::EndpointSlice => &Kind::ALL,
     }
 }
 

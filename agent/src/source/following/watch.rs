@@ -127,7 +127,7 @@ async fn sweep(following: &Following) {
 async fn reroute_one(home: &Home, key: &ObjectKey) -> Outcome {
     let following = &home.following;
     // Before all are known there may seem to be no pods, or only some of those that disagree.
-    if !following.is_complete() {
+    if !following.knows(&[Kind::Service]) {
         return Outcome::Done;
     }
     let Some(service) = following.routed(key) else {

@@ -170,7 +170,7 @@ impl Link {
             follower.forget(key);
             return Ok(Outcome::Done);
         }
-        if !following.may_remove_from(follower) {
+        if !following.may_remove_from(follower, key.kind) {
             return Ok(LATER);
         }
         let since = follower.note(key, |progress| *progress.unneeded.get_or_insert_with(Instant::now));

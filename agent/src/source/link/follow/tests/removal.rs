@@ -61,9 +61,11 @@ async fn what_an_earlier_process_left_goes_when_all_is_known_and_not_before() {
 
     let world = World::start_slow().await;
     left_behind("old", &world);
-    throughout(Duration::from_secs(60), "it stays while Services are not known", || {
-        world.text_or_there("eu", "old").is_some()
-    })
+    throughout(
+        Duration::from_secs(60),
+        "it stays while ConfigMaps are not known",
+        || world.text_or_there("eu", "old").is_some(),
+    )
     .await;
     world.source.lift("slow");
     until("it goes", || world.text_or_there("eu", "old").is_none()).await;
@@ -102,13 +104,38 @@ impl World {
         self.targets[target].get("configmaps", "shop", name)
     }
 
-    /// The source does not list its Services.
+    /// The source does not list its ConfigMaps.
     async fn start_slow() -> Self {
         let targets = BTreeMap::from([("eu", empty_cluster("source-user", "eu"))]);
         let source = empty_cluster("admin", "source-cluster");
         source.rule("slow", |_, path| {
-            (path.plural == "services").then_some((500, json!({ "code": 500 })))
+            (path.plural == "configmaps").then_some((500, json!({ "code": 500 })))
         });
         Self::start_from(source, targets).await
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_may_read_no_secrets_looks_after_all_else() {
+    let source = empty_cluster("admin", "source-cluster");
+    source.rule("no Secrets", |_, path| {
+        (path.plural == "secrets").then(|| crate::fake::failure(403, "Forbidden", "no", "secrets", ""))
+    });
+    let targets = BTreeMap::from([("eu", empty_cluster("source-user", "eu"))]);
+    let world = World::start_from(source, targets).await;
+    world.config_map("settings", "one");
+    world.service("web", json!({ "app": "web" }));
+    world.pod("web-0", &["settings"], &[]);
+    world.send("web-0", "eu");
+    until("its file is there", || world.may_start("web-0", "eu")).await;
+    let rewritten = json!({ format!("{}app", names::PREFIX): "web" });
+    let selector = || {
+        world
+            .source
+            .get("services", "shop", "web")
+            .map(|service| service["spec"]["selector"].clone())
+    };
+    until("its Service selects it", || selector().as_ref() == Some(&rewritten)).await;
+    world.delete("web-0", "eu");
+    until("its file goes", || world.text("eu", "settings").is_none()).await;
 }
