@@ -114,6 +114,9 @@ pub const DIGEST: &str = "multicluster.admiralty.io/digest";
 /// Annotation of copies in targets: which labels, annotations and fields are the source's, as JSON. What the target's own
 /// controllers add is none of them.
 pub const FOLLOWED_KEYS: &str = "multicluster.admiralty.io/followed-keys";
+/// Annotation of a ConfigMap, a Secret, a Service, an Ingress or an HTTPRoute: `"false"` keeps it in the source, and pods
+/// find what each target has under the name. `"true"` is as good as nothing.
+pub const FOLLOW: &str = "multicluster.admiralty.io/follow";
 /// Annotation of Services: their selector as the user wrote it, as JSON; the one in the spec speaks of delegates.
 pub const ORIGINAL_SELECTOR: &str = "multicluster.admiralty.io/original-selector";
 /// Annotation of followed Services, in the source and in targets: its endpoints are in several clusters.

@@ -2,6 +2,7 @@
 
 use kube::Error;
 use kube::core::Status;
+use multicluster_api::names;
 
 use super::object::{Kind, ObjectKey};
 use crate::api_error;
@@ -45,7 +46,8 @@ pub fn taken(key: &ObjectKey, target: &str) -> Refusal {
     let kind = key.kind.resource().kind;
     let note = format!(
         "not copied to {target}: a {kind} of this name is there that is not a copy of this one, and is left alone; rename or \
-         delete one of them"
+         delete one of them, or let pods use that one: annotate this one with {}: \"false\"",
+        names::FOLLOW
     );
     Refusal {
         reason: "CopyNameTaken",

@@ -61,6 +61,22 @@ impl NotCopied {
     }
 }
 
+/// Does its owner let it go? One that is to differ from target to target stays, and each target has its own.
+fn may_follow(annotation: &Value) -> Result<(), NotCopied> {
+    match annotation.as_str() {
+        None | Some("true") => Ok(()),
+        Some("false") => Err(NotCopied::quiet("NotToFollow", "its annotation says so")),
+        Some(_) => Err(NotCopied {
+            reason: "FollowInvalid",
+            message: format!(
+                "not copied: write \"true\" or \"false\" in annotation {}",
+                names::FOLLOW
+            ),
+            quiet: false,
+        }),
+    }
+}
+
 /// The wanted copy of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Copy {
@@ -83,6 +99,7 @@ impl Copy {
         let Some(source_uid) = metadata["uid"].as_str() else {
             return Err(NotCopied::quiet("NoUid", "the object has no UID"));
         };
+        may_follow(&metadata["annotations"][names::FOLLOW])?;
         let mut annotations = metadata::annotations(metadata, context);
         let body = match key.kind {
             Kind::ConfigMap => config_map::body(key, object)?,

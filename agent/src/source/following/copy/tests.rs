@@ -130,6 +130,28 @@ fn what_every_cluster_has_of_its_own_stays() {
 }
 
 #[test]
+fn what_is_to_stay_stays() {
+    let annotated = |value: &str| {
+        copy(
+            Kind::ConfigMap,
+            json!({"metadata": {"annotations": {names::FOLLOW: value}}}),
+        )
+    };
+    assert!(annotated("false").unwrap_err().quiet);
+    assert_eq!(
+        annotated("true").unwrap().body,
+        copy(Kind::ConfigMap, json!({})).unwrap().body
+    );
+    for wrong in ["", "False", "no"] {
+        let refused = annotated(wrong).unwrap_err();
+        assert!(
+            !refused.quiet && refused.message.contains("write \"true\" or \"false\""),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
 fn services_select_the_delegates_and_keep_the_original() {
     let copy = copy(Kind::Service, json!({"spec": {"selector": {"app": "web"}}})).unwrap();
     assert_eq!(

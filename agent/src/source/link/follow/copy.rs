@@ -99,6 +99,9 @@ impl Link {
             Ok(copy) => copy,
             // Nobody waits for it: the target may have one of its own, and if not, its kubelet says so.
             Err(left_out) => {
+                // It may have followed before.
+                self.take_step(client, key, plan(None, held.as_ref()), held.as_ref())
+                    .await?;
                 let before = follower.note(key, |progress| progress.settled.replace(Settled::LeftOut(version)));
                 if !left_out.quiet && !matches!(before, Some(Settled::LeftOut(_))) {
                     self.tell(key, left_out.reason, left_out.message);

@@ -116,6 +116,27 @@ impl World {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_to_stay_is_taken_back_and_nobody_waits_for_it() {
+    let world = World::start(&["eu"]).await;
+    world.config_map("settings", "one");
+    world.pod("web-0", &["settings"], &[]);
+    world.send("web-0", "eu");
+    until("it is there", || world.may_start("web-0", "eu")).await;
+    let mut settings = world.source.get("configmaps", "shop", "settings").unwrap();
+    settings["metadata"]["annotations"] = json!({ names::FOLLOW: "false" });
+    world.source.put("configmaps", settings);
+    until("it goes", || world.text("eu", "settings").is_none()).await;
+    // The target's own.
+    let own = json!({ "metadata": { "namespace": "shop", "name": "settings" }, "data": { "text": "theirs" } });
+    world.targets["eu"].put("configmaps", own);
+    world.pod("web-1", &["settings"], &[]);
+    world.send("web-1", "eu");
+    until("its delegate starts with it", || world.may_start("web-1", "eu")).await;
+    assert_eq!(world.text("eu", "settings").as_deref(), Some("theirs"));
+    assert_eq!(world.source.events(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agent_that_may_read_no_secrets_looks_after_all_else() {
     let source = empty_cluster("admin", "source-cluster");
     source.rule("no Secrets", |_, path| {
