@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as start};
@@ -42,8 +42,7 @@ impl Backoff for Pauses {
     }
 }
 
-/// How long a watch must go well before its next error counts as the first one. Every attempt begins with an event, so
-/// without this no pause would ever grow.
+/// After so long without an error the next one counts as the first.
 const CALM: Duration = Duration::from_secs(20);
 
 /// Pauses for a watch.
@@ -72,9 +71,69 @@ pub fn try_watch<K>(
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    start(api, config).backoff(pauses()).inspect(move |event| match event {
+    let events = begun(start(api, config)).backoff(pauses());
+    events.inspect(move |event| match event {
         Ok(Event::Init) => what.listed(),
         Ok(_) => {}
         Err(_) => what.failed(),
     })
+}
+
+/// Every attempt begins with [`Event::Init`], before anything was asked. Held back until there is an answer it does not count
+/// as a success, after which the next pause would be the first one again.
+fn begun<K>(
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Send,
+{
+    let mut begins = false;
+    events.flat_map(move |event| {
+        let begun = std::mem::take(&mut begins);
+        let events = match event {
+            Ok(Event::Init) => {
+                begins = true;
+                [None, None]
+            }
+            Ok(event) if begun => [Some(Ok(Event::Init)), Some(Ok(event))],
+            event => [Some(event), None],
+        };
+        stream::iter(events.into_iter().flatten())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{StreamExt, stream};
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::runtime::WatchStreamExt;
+    use kube::runtime::watcher::{self, Event};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_between_lists_that_fail_grow() {
+        let attempt = || [Ok(Event::Init), Err(watcher::Error::NoResourceVersion)];
+        let events = stream::iter(
+            (0..5)
+                .flat_map(|_| attempt())
+                .chain([Ok(Event::Init), Ok(Event::InitDone)]),
+        );
+        let (start, mut seen) = (Instant::now(), vec![]);
+        let mut events = std::pin::pin!(begun::<ConfigMap>(events).backoff(pauses()));
+        while let Some(event) = events.next().await {
+            seen.push((event.is_ok(), start.elapsed().as_millis()));
+        }
+        let expected = [
+            (false, 0),
+            (false, 200),
+            (false, 600),
+            (false, 1400),
+            (false, 3000),
+            (true, 6200),
+            (true, 6200),
+        ];
+        assert_eq!(seen, expected);
+    }
 }
