@@ -156,8 +156,21 @@ impl Fake {
         self.state.lock().objects.get(&path).cloned()
     }
 
-    /// All objects of a kind.
-    pub fn all(&self, plural: &str) -> Vec<Value> {
+    /// All objects of a kind in a namespace.
+    pub fn all(&self, plural: &str, namespace: &str) -> Vec<Value> {
+        let state = self.state.lock();
+        let here = |path: &&Path| path.plural == plural && path.namespace == namespace;
+        let objects = state.objects.iter().filter(|(path, _)| here(path));
+        objects.map(|(_, object)| object.clone()).collect()
+    }
+
+    /// Grows with each write.
+    pub fn version(&self) -> u64 {
+        self.state.lock().version
+    }
+
+    /// All objects of a kind, in all namespaces.
+    pub fn everywhere(&self, plural: &str) -> Vec<Value> {
         let state = self.state.lock();
         let objects = state.objects.iter().filter(|(path, _)| path.plural == plural);
         objects.map(|(_, object)| object.clone()).collect()

@@ -17,6 +17,7 @@ use crate::leader::fence::Fence;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::source::exposure::gateways::Gateways;
+use crate::source::following::hub::Following;
 use crate::source::health::{Limits, Reach};
 use crate::source::imports::index::Imports;
 use crate::source::mass_failure::MassFailure;

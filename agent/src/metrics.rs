@@ -59,7 +59,7 @@ pub struct CopyRefusedLabels {
     pub reason: &'static str,
 }
 
-/// Kind of a summary.
+/// Kind of what is written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabel {
     /// `ClusterSummary`, `NodeSummary`, `DNSEndpoint`, `EndpointSlice`, or `Status`.

@@ -94,7 +94,7 @@ impl QueueMetrics {
 }
 
 /// How many kinds of queues there are.
-const QUEUES: usize = 4;
+const QUEUES: usize = 8;
 
 /// All queues of the agent.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +109,8 @@ pub struct Queues {
     pub copies: QueueMetrics,
     /// Selectors of the source's Services.
     pub selectors: QueueMetrics,
+    /// What is reached from outside.
+    pub exposure: QueueMetrics,
     /// Exported Services: they are read, and say how they are.
     pub exports: QueueMetrics,
     /// Exported Services again, one queue for each cluster that imports them.
@@ -116,13 +118,14 @@ pub struct Queues {
 }
 
 impl Queues {
-    fn all(&self) -> [(&'static str, &QueueMetrics); 7] {
+    fn all(&self) -> [(&'static str, &QueueMetrics); QUEUES] {
         [
             ("delegates", &self.delegates),
             ("proxy_pods", &self.proxy_pods),
             ("homeless_proxy_pods", &self.homeless),
             ("copies", &self.copies),
             ("selectors", &self.selectors),
+            ("exposure", &self.exposure),
             ("service_exports", &self.exports),
             ("service_imports", &self.imports),
         ]
@@ -230,7 +233,7 @@ fn each<M: EncodeMetric>(
     name: &str,
     help: &str,
     unit: Option<Unit>,
-    metrics: [(&'static str, M); 7],
+    metrics: [(&'static str, M); QUEUES],
 ) -> fmt::Result {
     let mut encoder = encoder.encode_descriptor(name, help, unit.as_ref(), metrics[0].1.metric_type())?;
     for (name, metric) in &metrics {

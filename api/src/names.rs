@@ -154,10 +154,9 @@ pub const MCS_SERVICE_NAME: &str = "multicluster.kubernetes.io/service-name";
 pub const MCS_SOURCE_CLUSTER: &str = "multicluster.kubernetes.io/source-cluster";
 /// Label of EndpointSlices: name of the Service that they serve.
 pub const SLICE_SERVICE: &str = "kubernetes.io/service-name";
-/// Label of EndpointSlices: who keeps them. Kubernetes' own controllers leave those of others alone.
+/// Label of EndpointSlices: who keeps them, [`MANAGED_BY_AGENT`] if it is the agent. Kubernetes' own controllers leave those
+/// of others alone.
 pub const SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
-/// Value of [`SLICE_MANAGED_BY`] on what the agent makes.
-pub const SLICE_MANAGED_BY_VALUE: &str = "multicluster-agent";
 
 /// Namespace of all that is installed.
 pub const INSTALL_NAMESPACE: &str = "multicluster-scheduler";

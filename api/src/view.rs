@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{PodStatus, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, OwnerReference, Time};
 use serde::{Deserialize, Deserializer};
 
 use crate::PodChaperonStatus;
@@ -77,7 +77,7 @@ pub struct PodSpecView {
     pub volumes: Option<Vec<VolumeView>>,
 }
 
-/// A container's name, what it requests, and what its environment is made of.
+/// A container's name, what it requests, what its environment is made of, and the names that it gives to its ports.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerView {
@@ -90,12 +90,64 @@ pub struct ContainerView {
     /// `Always` makes an init container a sidecar (KEP-753).
     #[serde(default)]
     pub restart_policy: Option<String>,
+    /// Its ports.
+    #[serde(default)]
+    pub ports: Vec<PortView>,
     /// Variables.
     #[serde(default)]
     pub env: Option<Vec<EnvView>>,
     /// Sets of variables.
     #[serde(default)]
     pub env_from: Option<Vec<EnvFromView>>,
+}
+
+/// A port of a container.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortView {
+    /// The name by which Services may mean it.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Its number.
+    #[serde(default)]
+    pub container_port: i32,
+    /// `TCP` where none is given.
+    #[serde(default)]
+    pub protocol: Option<String>,
+}
+
+/// A ServiceExport of the Multi-Cluster Services API (KEP-1645).
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct ServiceExportView {
+    /// Without `managedFields`.
+    #[serde(default, deserialize_with = "metadata")]
+    pub metadata: ObjectMeta,
+    /// What goes along to importing clusters.
+    #[serde(default)]
+    pub spec: ServiceExportSpecView,
+    /// How the export is.
+    #[serde(default)]
+    pub status: ServiceExportStatusView,
+}
+
+/// What goes along with an exported Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceExportSpecView {
+    /// Labels of its imports.
+    #[serde(default)]
+    pub exported_labels: BTreeMap<String, String>,
+    /// Annotations of its imports.
+    #[serde(default)]
+    pub exported_annotations: BTreeMap<String, String>,
+}
+
+/// How an export is.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct ServiceExportStatusView {
+    /// Its conditions, whoever wrote them.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
 }
 
 #[derive(Deserialize)]
@@ -171,6 +223,13 @@ resource!(
     "podchaperons"
 );
 resource!(PodView, "Pod", "", "v1", "pods");
+resource!(
+    ServiceExportView,
+    "ServiceExport",
+    "multicluster.x-k8s.io",
+    "v1alpha1",
+    "serviceexports"
+);
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,7 @@ use multicluster_targets::{ConnectError, Runner};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
+use super::following::facts::PodFacts;
 use super::imports::facts;
 use super::keep_node::NodeKeeper;
 use super::link::Link;
@@ -84,9 +85,8 @@ impl Fleet {
         while let Some(change) = changes.next().await {
             match change {
                 Change::Put(pod) => {
-                    let facts = self.home.following.facts(&pod);
-                    let mut pod = ProxyPod::from(pod);
-                    pod.references = facts.references.clone();
+                    let facts = PodFacts::of(&pod);
+                    let pod = ProxyPod::from(pod);
                     let before = self.home.pods.get(&pod.uid);
                     if let Some(replaced) = self.home.pods.put(pod.clone()) {
                         self.dispatch_gone(&replaced);

@@ -19,7 +19,6 @@
 //! * [`virtual_node`]: what the node looks like; [`offer`]: what of it the target chooses. Pure.
 //! * [`strays`]: pods on virtual nodes that are no proxy pods.
 //! * [`mod@withdraw`]: takes back what this cluster has in a target.
-//! * [`clusters`]: which cluster each target leads to.
 //! * [`left_overs`]: one event for many of them.
 //! * [`following`]: ConfigMaps, Secrets, Services, Ingresses and HTTPRoutes follow the delegates.
 //! * [`exposure`]: how applications are reached from outside.
@@ -27,7 +26,6 @@
 //! * [`link`]: the work for one target. [`fleet`]: for all of them.
 
 pub mod chaperons;
-pub mod clusters;
 pub mod decide;
 pub mod echo;
 pub mod exposure;
@@ -36,6 +34,7 @@ pub mod following;
 pub mod health;
 pub mod held;
 pub mod imports;
+pub mod judge;
 pub mod keep_node;
 pub mod left_overs;
 pub mod link;

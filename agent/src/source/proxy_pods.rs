@@ -12,7 +12,7 @@ use multicluster_api::view::{ContainerView, PodView};
 use multicluster_api::{fence, names};
 use parking_lot::RwLock;
 
-use super::following::intern::Pool;
+use super::following::needs::pool::Pool;
 use super::ports::{NamedPort, NamedPorts, named_ports};
 use crate::changes::Key;
 

@@ -61,6 +61,7 @@ impl Leaving {
             until_none(deadline + PATIENCE, || async { cleaner.proxy_pods(&marked()).await }).await?;
             // From now on plain pods serve, and those that come are found by their plain labels.
             let _ = tokio::time::timeout(PATIENCE, cleaner.originals()).await;
+            let _ = tokio::time::timeout(PATIENCE, cleaner.imports(&self.cluster_name)).await;
         }
         rights::release(cleaner, &self.client).await
     }

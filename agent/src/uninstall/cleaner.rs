@@ -23,6 +23,7 @@ use crate::api_error;
 use crate::source::exposure;
 use crate::source::following::recall::{self, Others, Whose, recall};
 use crate::source::following::reroute;
+use crate::source::imports;
 use crate::source::keep_node::LEASE_NAMESPACE;
 use crate::source::withdraw::withdraw;
 use crate::target::grants;
@@ -140,6 +141,21 @@ impl Cleaner {
         api_error::ignore_gone(api.delete(metadata.name.as_deref().unwrap_or_default(), &exactly).await)?;
         self.say(format!("deleted {}", describe_as(&resource.kind, metadata)));
         Ok(())
+    }
+
+    /// Take back what was imported in the source itself. What fails is told, and nothing else waits for it.
+    pub async fn imports(&self, cluster_name: &str) {
+        match imports::withdraw::withdraw(&self.client, cluster_name).await {
+            Ok(recalled) => {
+                if recalled.deleted > 0 {
+                    self.say(format!("deleted {} objects of imported Services", recalled.deleted));
+                }
+                for left in recalled.left {
+                    self.say(format!("what was imported here may be left: {left}"));
+                }
+            }
+            Err(error) => self.say(format!("conditions of ServiceExports may be left: {error}")),
+        }
     }
 
     /// Give the source's Services their selectors back, and take away what was written for those outside: addresses, DNS

@@ -84,7 +84,8 @@ async fn clean_up(cleaner: &Cleaner, client: &Client, name: Option<&str>) -> any
         let ours = format!("-A -l {}={name}", names::PARENT_CLUSTER_NAME);
         cleaner.say(format!(
             "no target can be reached from here; in each: kubectl delete podchaperons {ours}; kubectl delete \
-             configmaps,secrets,services,ingresses {ours}; the same for httproutes where there are any"
+             configmaps,secrets,services,ingresses,endpointslices {ours}; the same for httproutes and serviceimports \
+             where there are any"
         ));
     }
     cleaner.withdraw(targets, &name, PATIENCE).await;
@@ -101,6 +102,7 @@ async fn clean_up(cleaner: &Cleaner, client: &Client, name: Option<&str>) -> any
     until_none(deadline, || cleaner.node_leases()).await?;
     until_none(deadline, || async { cleaner.proxy_pods(&ListParams::default()).await }).await?;
     cleaner.originals().await;
+    cleaner.imports(&name).await;
     // Sources that are still connected may send more until they lose their rights.
     cleaner.chaperons().await?;
     cleaner.delegates().await?;

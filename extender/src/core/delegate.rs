@@ -12,7 +12,7 @@ use multicluster_api::chaperon::chaperon_name;
 use multicluster_api::labels::delegate_labels;
 use multicluster_api::options::{PodOptions, ProxyConstraints, SchedulingConstraints};
 use multicluster_api::raw::RawPod;
-use multicluster_api::references::{DEFAULT_ACCOUNT, is_token_volume};
+use multicluster_api::references::{DEFAULT_ACCOUNT, References, is_token_volume};
 use multicluster_api::{PodChaperon, PodChaperonSpec, TargetRef, fence, names};
 use serde_json::{Map, Value};
 

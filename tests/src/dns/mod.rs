@@ -82,8 +82,8 @@ impl Dns {
         let route53 = Route53::start().await?;
         let (mut processes, etcd) = (Vec::new(), server::Etcd::start(testbed)?);
         let (coredns, resolver) = server::start(testbed, &binaries, &etcd, &route53, names).await?;
-        for zone in [Zone::Simple, Zone::Weighted, Zone::Status] {
-            processes.push(external_dns::start(testbed, &binaries, source, zone, &etcd, &route53).await?);
+        for zone in zones {
+            processes.push(external_dns::start(testbed, &binaries, source, *zone, &etcd, &route53).await?);
         }
         processes.extend([coredns, etcd.process]);
         Ok(Self {

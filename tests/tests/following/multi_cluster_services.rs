@@ -59,8 +59,7 @@ async fn pods(world: &World, ns: &str, app: &str) -> Result<Endpoints> {
         let address = status
             .pod_ip
             .with_context(|| format!("{} has no address", pod.name_any()))?;
-        let cluster = endpoints.insert(address.clone(), (node_of(pod), true));
-        ensure!(cluster.is_none(), "two pods have the address {address}");
+        endpoints.insert((node_of(pod), address), true);
     }
     Ok(endpoints)
 }

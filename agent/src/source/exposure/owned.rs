@@ -22,6 +22,8 @@ pub fn word(kind: Kind) -> &'static str {
         Kind::Service => "service",
         Kind::Ingress => "ingress",
         Kind::HttpRoute => "httproute",
+        Kind::ServiceImport => "serviceimport",
+        Kind::EndpointSlice => "endpointslice",
     }
 }
 

@@ -215,7 +215,7 @@ fn shown(kind: Kind) -> Option<Shown> {
     match kind {
         Kind::Ingress => Some(Shown::Ingress),
         Kind::Service => Some(Shown::Service),
-        Kind::ConfigMap | Kind::Secret | Kind::HttpRoute => None,
+        _ => None,
     }
 }
 

@@ -18,8 +18,6 @@ use super::site::Exposed;
 
 /// Label that kube-proxy's own watch excludes.
 const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
-/// Label that says whose business an EndpointSlice is.
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 /// Addresses that one endpoint may have.
 const MOST: usize = 100;
 const HASH_DIGITS: usize = 10;
@@ -70,7 +68,7 @@ fn slice(exposed: &Exposed, cluster: &Cluster, weight: u32, kind: &str, mut addr
     let id = short_hash(&format!("{}/{kind}", cluster.node()), HASH_DIGITS);
     let name = owned::name(&[&id, owned::word(exposed.key.kind), &exposed.key.name]);
     let mut metadata = owned::metadata(exposed, &name);
-    metadata["labels"][MANAGED_BY] = names::MANAGED_BY_AGENT.into();
+    metadata["labels"][names::SLICE_MANAGED_BY] = names::MANAGED_BY_AGENT.into();
     metadata["labels"][PROXY_NAME] = names::MANAGED_BY_AGENT.into();
     metadata["labels"][names::CLUSTER] = owned::label(cluster.node()).into();
     metadata["annotations"][names::CLUSTER] = cluster.node().into();

@@ -39,6 +39,7 @@ pub mod originals;
 pub mod plan;
 pub mod progress;
 pub mod raw;
+pub mod recall;
 pub mod refusal;
 pub mod reroute;
 pub mod shown;

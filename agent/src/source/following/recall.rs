@@ -11,7 +11,6 @@ use multicluster_api::names;
 
 use super::object::Kind;
 use crate::api_error;
-use crate::source::clusters::Others;
 use crate::source::link::call::{CallError, call};
 
 /// Deletions under way at a time.
@@ -19,20 +18,10 @@ const CONCURRENCY: usize = 32;
 
 /// Kinds of which there may be copies in a target: what follows pods, and the imports of exported Services.
 pub fn kinds() -> Vec<ApiResource> {
-    let resource = |group: &str, version: &str, kind: &str, plural: &str| ApiResource {
-        group: group.into(),
-        version: version.into(),
-        api_version: format!("{group}/{version}"),
-        kind: kind.into(),
-        plural: plural.into(),
-    };
     let mut kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.resource()).collect();
     // Routes go before what they route to.
     kinds.reverse();
-    kinds.extend([
-        resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
-        resource("multicluster.x-k8s.io", "v1alpha1", "ServiceImport", "serviceimports"),
-    ]);
+    kinds.extend([Kind::EndpointSlice, Kind::ServiceImport].map(Kind::resource));
     kinds
 }
 
@@ -49,6 +38,34 @@ pub fn is_copy(metadata: &ObjectMeta) -> bool {
 fn owner(metadata: &ObjectMeta) -> Option<&str> {
     let annotations = metadata.annotations.as_ref()?;
     annotations.get(names::SOURCE_USER).map(String::as_str)
+}
+
+/// What other Targets that lead to the same cluster look after there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    everywhere: bool,
+    namespaces: BTreeSet<String>,
+}
+
+impl Others {
+    /// Does another target look after this namespace?
+    pub fn look_after(&self, namespace: &str) -> bool {
+        self.everywhere || self.namespaces.contains(namespace)
+    }
+}
+
+impl<'a> FromIterator<Option<&'a str>> for Others {
+    /// Of the namespaces that they serve; `None` serves all.
+    fn from_iter<I: IntoIterator<Item = Option<&'a str>>>(namespaces: I) -> Self {
+        let mut others = Self::default();
+        for namespace in namespaces {
+            match namespace {
+                Some(namespace) => drop(others.namespaces.insert(namespace.to_owned())),
+                None => others.everywhere = true,
+            }
+        }
+        others
+    }
 }
 
 /// Which copies are to go.

@@ -136,7 +136,7 @@ pub fn slice_labels(service: &str, derived: &str, group: &Group) -> BTreeMap<Str
         (names::MCS_SERVICE_NAME, service),
         (names::MCS_SOURCE_CLUSTER, group.cluster.as_str()),
         (names::SLICE_SERVICE, derived),
-        (names::SLICE_MANAGED_BY, names::SLICE_MANAGED_BY_VALUE),
+        (names::SLICE_MANAGED_BY, names::MANAGED_BY_AGENT),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value.to_owned()))

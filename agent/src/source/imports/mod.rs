@@ -19,6 +19,7 @@
 //!   clusters. [`there`]: what is in one of them.
 //! * [`facts`]: what the rest of the source knows of pods and targets.
 //! * [`bring`]: compares what is there with what is wanted, and writes. [`status`]: what writes statuses.
+//! * [`mod@withdraw`]: takes back what is in the source.
 //! * [`seat`]: the work for one cluster. [`controller`]: the work in the source.
 //! * [`conditions`]: what a ServiceExport says of itself. Pure.
 
@@ -39,6 +40,7 @@ pub mod slices;
 pub mod status;
 pub mod there;
 pub mod wanted;
+pub mod withdraw;
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use crate::changes::{Key, key_of};
 /// They are selected by these labels: some Service's, and none of ours.
 pub fn selector() -> String {
     let (service, managed_by) = (names::SLICE_SERVICE, names::SLICE_MANAGED_BY);
-    format!("{service},{managed_by}!={}", names::SLICE_MANAGED_BY_VALUE)
+    format!("{service},{managed_by}!={}", names::MANAGED_BY_AGENT)
 }
 
 /// All of them.

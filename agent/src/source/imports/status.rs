@@ -17,7 +17,7 @@ use crate::queue::Outcome;
 use crate::source::following::object::ObjectKey;
 
 /// Who writes, in `managedFields`. Conditions are told apart by it: those of others stay.
-const FIELD_MANAGER: &str = "multicluster-agent";
+pub const FIELD_MANAGER: &str = "multicluster-agent";
 const STATUS: &str = "status";
 
 /// Write the status of an object that is ours, if it is still this one.

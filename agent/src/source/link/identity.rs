@@ -76,9 +76,6 @@ impl Link {
             }
         }
         *self.moved.lock() = None;
-        if let Some(id) = &*self.cluster_id.lock() {
-            self.home.clusters.leads_to(&target.target, id);
-        }
         *self.client.lock() = Some(client.clone());
         self.settled.store(true, Ordering::SeqCst);
     }
@@ -126,7 +123,7 @@ impl Link {
         let whose = Whose {
             cluster_name: name,
             namespace: target.namespace.as_deref(),
-            others: &self.home.clusters.others(target, cluster),
+            others: &self.home.following.followers.others(&self.node, cluster),
             user: user.as_deref(),
         };
         let recalled = recall(client, &whose).await;

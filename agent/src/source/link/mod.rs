@@ -2,6 +2,7 @@
 
 pub mod call;
 mod echo;
+mod follow;
 mod gateways;
 mod identity;
 mod node;
@@ -125,7 +126,7 @@ impl Link {
             unseen: Mutex::default(),
             strays: Arc::default(),
             told_forbidden: AtomicBool::new(false),
-            cluster_id: Mutex::new(cluster_id),
+            cluster_id,
             client: Mutex::default(),
             settled: AtomicBool::new(false),
             moved: Mutex::default(),
@@ -232,10 +233,10 @@ impl Link {
     /// last connection; it may lead to another cluster than the one before.
     pub async fn remove(&self, client: Option<Client>) {
         self.home.forget_failure(&self.node);
+        // At first: of two targets that go together, one takes along what is there for both.
+        self.stop_following();
         self.home.gateways.forget(&self.node);
         let target = self.target.read().target.clone();
-        // At first: of two targets that go together, one takes along what is there for both.
-        self.home.clusters.forget(&target);
         let unsettled = client.filter(|_| !self.settled.load(Ordering::SeqCst));
         let settled = self
             .client

@@ -85,7 +85,7 @@ impl Running {
     }
 
     fn slices(&self) -> usize {
-        self.fake.all("endpointslices").len()
+        self.fake.everywhere("endpointslices").len()
     }
 
     fn shown(&self) -> Value {
@@ -99,7 +99,7 @@ impl Running {
             assert!(
                 begin.elapsed() < Duration::from_secs(60),
                 "{:#?}",
-                self.fake.all("dnsendpoints")
+                self.fake.everywhere("dnsendpoints")
             );
             sleep(Duration::from_millis(10)).await;
         }

@@ -10,7 +10,7 @@
 //! own objects alone. Only a Secret that a route names asks further: it is needed where its routes are.
 
 mod namespace;
-mod pool;
+pub mod pool;
 mod share;
 mod tally;
 

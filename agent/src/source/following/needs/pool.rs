@@ -9,12 +9,12 @@ const FEW: usize = 64;
 
 /// Values that somebody holds, each once.
 #[derive(Debug)]
-pub(super) struct Pool<T> {
+pub struct Pool<T: ?Sized> {
     values: HashSet<Arc<T>>,
     sweep_at: usize,
 }
 
-impl<T> Default for Pool<T> {
+impl<T: ?Sized> Default for Pool<T> {
     fn default() -> Self {
         Self {
             values: HashSet::new(),
@@ -23,7 +23,7 @@ impl<T> Default for Pool<T> {
     }
 }
 
-impl<T: Eq + Hash> Pool<T> {
+impl<T: ?Sized + Eq + Hash> Pool<T> {
     /// The value that is equal to this one.
     pub fn get(&mut self, value: Arc<T>) -> Arc<T> {
         if let Some(known) = self.values.get(&value) {

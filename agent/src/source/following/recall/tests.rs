@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use http::{Method, Request, Response};
 use kube::client::Body;
-use multicluster_api::TargetRef;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::source::clusters::Clusters;
 
 const US: &str = "alice";
 
@@ -78,10 +76,6 @@ fn api(config_maps: Vec<Value>) -> (Client, Arc<Mutex<Vec<String>>>) {
 
 #[tokio::test]
 async fn ours_go_and_all_others_stay() {
-    let target = TargetRef::cluster("us");
-    let clusters = Clusters::default();
-    clusters.leads_to(&target, "id");
-    clusters.leads_to(&TargetRef::namespaced("kept", "us"), "id");
     let mut own = copy("a", "own", Some(US));
     own["labels"].as_object_mut().unwrap().remove(names::PARENT_UID);
     let mut unsigned = copy("a", "unsigned", None);
@@ -96,7 +90,7 @@ async fn ours_go_and_all_others_stay() {
         own,
         unsigned,
     ]);
-    let others = clusters.others(&target, Some("id"));
+    let others = Others::from_iter([Some("kept")]);
     let whose = Whose {
         cluster_name: "source",
         namespace: None,
@@ -117,4 +111,12 @@ async fn ours_go_and_all_others_stay() {
     assert_eq!(left.len(), 2, "{left:?}");
     assert_eq!(left[0], "configmaps: some are of user bob");
     assert!(left[1].starts_with("secrets: "), "{left:?}");
+}
+
+#[test]
+fn what_another_target_serves_is_looked_after() {
+    let some = Others::from_iter([Some("one"), Some("two")]);
+    assert!(some.look_after("one") && !some.look_after("three"));
+    assert!(Others::from_iter([Some("one"), None]).look_after("three"));
+    assert!(!Others::default().look_after("one"));
 }

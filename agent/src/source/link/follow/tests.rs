@@ -120,7 +120,7 @@ impl World {
             following: Arc::new(Following::new(&metrics.queues)),
             cluster_id: OnceCell::new(),
             out_of_service: OutOfService::default(),
-            gateways: crate::source::exposure::gateways::Gateways::default(),
+            gateways: Default::default(),
             queue: Queue::new(&metrics.queues.homeless),
             imports: Imports::new(
                 SOURCE,
