@@ -15,6 +15,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::queue_metrics::Queues;
+use crate::source::following::object::Kind;
+use crate::source::following::refusal::NAME_TAKEN;
+use crate::source::following::watch::name;
 
 /// Seconds without a heartbeat; 10 is what is promised.
 const DETECTION: [f64; 10] = [5.0, 7.5, 8.5, 9.0, 9.5, 10.0, 12.5, 15.0, 30.0, 60.0];
@@ -155,6 +158,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Register all under the names that the documentation lists.
     pub fn register(&self, registry: &mut Registry) {
+        self.begin_at_zero();
         self.queues.register(registry);
         let registry = registry.sub_registry_with_prefix("multicluster_agent");
         let mut counter = |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
@@ -213,6 +217,20 @@ impl Metrics {
         registry.register("exposure_writes", help, self.exposure_writes.clone());
         let help = "NodeSummaries that this cluster has";
         registry.register("node_summary_shards", help, self.shards.clone());
+    }
+
+    /// A series that begins with its first event shows no increase: what alerts ask for begins at 0.
+    fn begin_at_zero(&self) {
+        for kind in Kind::ALL.map(name) {
+            for verb in ["create", "update", "delete"] {
+                drop(self.copies_written.get_or_create(&CopyLabels { kind, verb }));
+            }
+            let reason = NAME_TAKEN;
+            drop(self.copies_refused.get_or_create(&CopyRefusedLabels { kind, reason }));
+        }
+        for kind in ["DNSEndpoint", "EndpointSlice", "Status"] {
+            drop(self.exposure_writes.get_or_create(&KindLabel { kind }));
+        }
     }
 
     /// A target's heartbeat was seen to change, or it was connected for the first time.

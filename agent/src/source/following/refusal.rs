@@ -11,7 +11,9 @@ use crate::source::link::call::CallError;
 /// Longest part of what another API server says that is told.
 const MOST_CHARS: usize = 400;
 
-/// Reason of a refusal: the target does not know the kind.
+/// Reason of a refusal: somebody else's object has the name.
+pub const NAME_TAKEN: &str = "CopyNameTaken";
+/// Reason: the target does not know the kind.
 pub const DEFINITION_MISSING: &str = "CopyDefinitionMissing";
 
 /// Why an object cannot be copied into a target, until something changes.
@@ -50,7 +52,7 @@ pub fn taken(key: &ObjectKey, target: &str) -> Refusal {
         names::FOLLOW
     );
     Refusal {
-        reason: "CopyNameTaken",
+        reason: NAME_TAKEN,
         note,
     }
 }
