@@ -158,6 +158,9 @@ pub const SLICE_SERVICE: &str = "kubernetes.io/service-name";
 /// of others alone.
 pub const SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 
+/// Annotation that kubectl keeps the whole object in, as it was applied.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// Namespace of all that is installed.
 pub const INSTALL_NAMESPACE: &str = "multicluster-scheduler";
 /// Label of all that the manifests install.

@@ -19,9 +19,6 @@ use serde_json::{Map, Value};
 use super::pod::{InvalidPod, manifest};
 use super::selectors;
 
-/// Annotation that kubectl keeps the whole pod in, as it was in the source.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
 /// Fields that the source's admission and scheduler fill in; the target's do so anew.
 const OF_THE_SOURCE: [&str; 8] = [
     "nodeName",
@@ -125,7 +122,7 @@ fn delegate_annotations(
 ) -> BTreeMap<String, String> {
     let users = annotations
         .iter()
-        .filter(|(key, _)| !names::is_ours(key) && *key != LAST_APPLIED);
+        .filter(|(key, _)| !names::is_ours(key) && *key != names::LAST_APPLIED);
     let mut result: BTreeMap<_, _> = users.map(|(key, value)| (key.clone(), value.clone())).collect();
     let own = |text: &Option<String>| text.clone().unwrap_or_default();
     result.insert(names::PARENT_NAME.into(), own(&pod.metadata.name));

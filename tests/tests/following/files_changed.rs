@@ -82,6 +82,18 @@ async fn updates(world: &World) -> Result<()> {
     Ok(())
 }
 
+/// A pod in one target that uses the ConfigMap and the Secret that are called `mine`.
+async fn use_both(world: &World, ns: &str) -> Result<()> {
+    let volumes = json!([
+        { "name": "a", "configMap": { "name": "mine" } },
+        { "name": "b", "secret": { "secretName": "mine" } },
+    ]);
+    world
+        .apply(&only_in("us").spec("volumes", volumes).deployment(ns, "web", 1))
+        .await?;
+    world.running(ns, 1).await.map(drop)
+}
+
 /// What is immutable is deleted and made anew by its user, and by us.
 async fn immutable(world: &World) -> Result<()> {
     let ns = world.namespace("immutable").await?;
@@ -91,14 +103,7 @@ async fn immutable(world: &World) -> Result<()> {
     };
     world.apply(&fixed(config_map(ns, "mine", "one"))).await?;
     world.apply(&fixed(secret(ns, "mine", "one"))).await?;
-    let volumes = json!([
-        { "name": "a", "configMap": { "name": "mine" } },
-        { "name": "b", "secret": { "secretName": "mine" } },
-    ]);
-    world
-        .apply(&only_in("us").spec("volumes", volumes).deployment(ns, "web", 1))
-        .await?;
-    world.running(ns, 1).await?;
+    use_both(world, ns).await?;
     for (kind, object) in [
         (ConfigMap, fixed(config_map(ns, "mine", "two"))),
         (Secret, fixed(secret(ns, "mine", "two"))),
@@ -118,14 +123,7 @@ async fn put_back(world: &World) -> Result<()> {
     let ns = world.namespace("put-back").await?;
     world.apply(&config_map(ns, "mine", "one")).await?;
     world.apply(&secret(ns, "mine", "one")).await?;
-    let volumes = json!([
-        { "name": "a", "configMap": { "name": "mine" } },
-        { "name": "b", "secret": { "secretName": "mine" } },
-    ]);
-    world
-        .apply(&only_in("us").spec("volumes", volumes).deployment(ns, "web", 1))
-        .await?;
-    world.running(ns, 1).await?;
+    use_both(world, ns).await?;
     for kind in [ConfigMap, Secret] {
         put_back_kind(world, ns, kind).await?;
     }

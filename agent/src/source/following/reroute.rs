@@ -177,27 +177,8 @@ mod tests {
 
     /// The Service after this patch.
     fn patched(mut service: Value, patch: &Value) -> Value {
-        json_patch(&mut service, patch);
+        json_patch::merge(&mut service, patch);
         service
-    }
-
-    /// RFC 7386.
-    fn json_patch(target: &mut Value, patch: &Value) {
-        let Value::Object(patch) = patch else {
-            *target = patch.clone();
-            return;
-        };
-        if !target.is_object() {
-            *target = json!({});
-        }
-        let target = target.as_object_mut().unwrap();
-        for (key, value) in patch {
-            if value.is_null() {
-                target.remove(key);
-            } else {
-                json_patch(target.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
     }
 
     fn rewritten() -> Labels {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use multicluster_api::names;
 use serde_json::Value;
 
 use super::copy::Context;
@@ -10,9 +11,6 @@ use super::facts;
 use super::held::Held;
 use super::object::Kind;
 use crate::source::exposure::site::Address;
-
-/// Where kubectl keeps the whole object once more.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// An Ingress, an HTTPRoute, or a Service of type LoadBalancer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +46,7 @@ impl Shown {
             selector: None,
         };
         let annotations = metadata["annotations"].as_object().into_iter().flatten();
-        let annotations = annotations.filter(|(key, _)| *key != LAST_APPLIED);
+        let annotations = annotations.filter(|(key, _)| *key != names::LAST_APPLIED);
         Some(Self {
             uid: metadata["uid"].as_str().unwrap_or_default().to_owned(),
             created: metadata["creationTimestamp"]

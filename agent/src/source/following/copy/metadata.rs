@@ -11,7 +11,7 @@ use crate::source::following::facts::Labels;
 /// Annotations that controllers of the source write about the object there. In the target they would be wrong, and a
 /// controller there would write its own.
 const OF_THE_SOURCE: [&str; 12] = [
-    "kubectl.kubernetes.io/last-applied-configuration",
+    names::LAST_APPLIED,
     "deployment.kubernetes.io/",
     "endpoints.kubernetes.io/",
     "control-plane.alpha.kubernetes.io/leader",
