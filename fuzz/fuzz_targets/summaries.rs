@@ -113,11 +113,11 @@ fuzz_target!(|data: &[u8]| {
         *verdict != Verdict::Pass || has_room(&nodes, &wanted.requests),
         "{verdict:?}"
     );
-    let scores = index.prioritize(&pod, &candidates);
+    let scores = index.prioritize(&pod, &candidates, Instant::now());
     assert!(scores.iter().all(|score| (0..=10).contains(score)));
     let _ = index.assume(&target, "u", wanted, false);
     let _ = (
         index.filter(&pod, &candidates, Instant::now()),
-        index.prioritize(&pod, &candidates),
+        index.prioritize(&pod, &candidates, Instant::now()),
     );
 });

@@ -147,7 +147,7 @@ impl Extender {
         let candidates = nodes.candidates();
         let _span = span("prioritize", &args.pod.metadata, Instant::now());
         let scores = match SourcePod::read(&args.pod) {
-            Ok(pod) => self.index.prioritize(&pod, &candidates),
+            Ok(pod) => self.index.prioritize(&pod, &candidates, Instant::now()),
             Err(_) => vec![0; candidates.len()],
         };
         let hosts = candidates.iter().zip(scores).map(|(candidate, score)| HostPriority {

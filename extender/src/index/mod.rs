@@ -6,6 +6,7 @@
 mod counts;
 mod events;
 mod filter;
+mod guesses;
 mod namespaces;
 mod placing;
 mod preempt;
@@ -32,6 +33,7 @@ pub use verdict::Verdict;
 
 use crate::core::failures::Failures;
 use crate::core::score::ScorePolicy;
+use guesses::Guesses;
 use namespaces::Namespaces;
 use target::TargetState;
 
@@ -57,6 +59,8 @@ pub struct Index {
     /// Nodes that refused pods because they were no target's, as far as was known.
     strangers: Mutex<AHashSet<String>>,
     namespaces: Namespaces,
+    /// Pods on their way that no bind has counted yet.
+    guesses: Guesses,
     failures: Failures,
     counts: Counts,
     policy: Policy,
@@ -89,6 +93,7 @@ impl Index {
             all_known: AtomicBool::new(false),
             strangers: Mutex::default(),
             namespaces: Namespaces::default(),
+            guesses: Guesses::default(),
             failures: Failures::new(policy.failure_ttl),
             counts: Counts::default(),
             policy,

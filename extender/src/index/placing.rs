@@ -199,6 +199,7 @@ impl Index {
     /// Take room for the pod, if there still is any: of two binds, one gets the last slot. A pod whose delegate is in
     /// the target already (`resumed`) has its place there.
     pub fn assume(&self, target: &TargetRef, uid: &str, wanted: &Wanted, resumed: bool) -> Result<(), Refusal> {
+        self.guesses.forget(uid);
         let mut state = self.state.write();
         let known = state
             .targets

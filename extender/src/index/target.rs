@@ -174,15 +174,14 @@ impl TargetState {
         }
     }
 
-    /// How much of the room for such pods is free, in parts per billion; `None` when nobody can tell.
-    pub fn room(&self, wanted: &Wanted) -> Option<i64> {
+    /// How much of the room for such pods is free, in parts per billion, if `others` like it come before; `None` when nobody
+    /// can tell.
+    pub fn room(&self, wanted: &Wanted, others: i64) -> Option<i64> {
         let summary = self.summary.as_ref()?;
         if summary.publishes_nodes && !(wanted.no_reservation && self.nodes.is_empty()) {
             let overlay = self.inflight.overlay();
-            return Some(share(
-                self.nodes.copies(wanted, overlay),
-                self.nodes.capacity(wanted, overlay),
-            ));
+            let free = self.nodes.copies(wanted, overlay) - others;
+            return Some(share(free, self.nodes.capacity(wanted, overlay)));
         }
         if summary.allocatable == Resources::default() {
             return None;
@@ -190,7 +189,7 @@ impl TargetState {
         let mut free = summary.allocatable.clone();
         free.sub(&self.inflight.total());
         let capacity = copies_within(&wanted.requests, &summary.allocatable);
-        Some(share(copies_within(&wanted.requests, &free), capacity))
+        Some(share(copies_within(&wanted.requests, &free) - others, capacity))
     }
 
     /// Count the pod from now on, on the node that it is most likely to get.

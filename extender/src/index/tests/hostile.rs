@@ -74,7 +74,7 @@ proptest! {
         let _ = filter(&index, &pod, &[&eu()]);
         let node = eu().virtual_node();
         let candidate = Candidate { name: node.as_str(), labelled_virtual: true };
-        let score = index.prioritize(&SourcePod::read(&typed(&pod)).unwrap(), &[candidate])[0];
+        let score = index.prioritize(&SourcePod::read(&typed(&pod)).unwrap(), &[candidate], Instant::now())[0];
         prop_assert!((0..=10).contains(&score));
     }
 }
