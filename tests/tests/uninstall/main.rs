@@ -73,8 +73,7 @@ async fn source_removed_by_its_manifests(world: &World) -> Result<()> {
     let source = &world.product.source;
     let in_eu = world.delegates("eu", ns).await?.len();
     ensure!(in_eu > 0, "no pod went to eu");
-    followers::arrived(world, "us", ns).await?;
-    followers::arrived(world, "eu", ns).await?;
+    followers::arrived(world, ns).await?;
     followers::speaks_of_delegates(world, ns, true).await?;
     let hanging = world.target("eu").component(Component::ApiServer)?;
     hanging.pause()?;
@@ -125,8 +124,7 @@ async fn source_installed_again(world: &World) -> Result<()> {
     world.apply(&web.deployment(ns, "web", 6)).await?;
     world.apply(&Template::elected().stateful_set(ns, "db", 4)).await?;
     world.running(ns, 10).await?;
-    followers::arrived(world, "us", ns).await?;
-    followers::arrived(world, "eu", ns).await?;
+    followers::arrived(world, ns).await?;
     world.check_delegates(ns).await
 }
 
