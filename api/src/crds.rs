@@ -3,7 +3,10 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-use crate::{ClusterSource, ClusterSummary, ClusterTarget, NodeSummary, PodChaperon, Source, Target};
+use crate::{
+    ClusterSource, ClusterSummary, ClusterTarget, Kubeconfig, NodeSummary, PodChaperon, Source, Target,
+    TrustedIdentityProvider,
+};
 
 /// All definitions, in the order in which they are applied.
 pub fn all() -> Vec<CustomResourceDefinition> {
@@ -15,6 +18,8 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         PodChaperon::crd(),
         ClusterSummary::crd(),
         NodeSummary::crd(),
+        TrustedIdentityProvider::crd(),
+        Kubeconfig::crd(),
     ]
 }
 

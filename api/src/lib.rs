@@ -9,6 +9,7 @@
 //!
 //! * [`names`]: every label, annotation, finalizer and taint key.
 //! * [`target`], [`source`], [`chaperon`], [`summary`]: the custom resources, `multicluster.admiralty.io/v1alpha1`.
+//! * [`kubeconfig`], [`trusted_identity_provider`]: how clusters come to believe each other.
 //! * [`virtual_node`]: a target's identity and the name of its virtual node.
 //! * [`options`]: what a user asks for by pod annotations, parsed.
 //! * [`fence`]: how a delegate stops when its source has fallen silent.
@@ -25,6 +26,7 @@
 pub mod chaperon;
 pub mod crds;
 pub mod fence;
+pub mod kubeconfig;
 pub mod labels;
 pub mod names;
 pub mod options;
@@ -37,11 +39,16 @@ pub mod source;
 pub mod summary;
 pub mod syntax;
 pub mod target;
+pub mod trusted_identity_provider;
 pub mod view;
 pub mod virtual_node;
 
 pub use chaperon::{DelegateRef, PodChaperon, PodChaperonSpec, PodChaperonStatus};
+pub use kubeconfig::{Kubeconfig, KubeconfigSpec, KubeconfigStatus};
 pub use source::{ClusterSource, ClusterSourceSpec, Source, SourceSpec};
 pub use summary::{ClusterSummary, ClusterSummaryFields, NodeEntry, NodeSummary, NodeSummaryFields};
 pub use target::{ClusterTarget, ClusterTargetSpec, Target, TargetSpec, TargetStatus};
+pub use trusted_identity_provider::{
+    TrustedIdentityProvider, TrustedIdentityProviderSpec, TrustedIdentityProviderStatus,
+};
 pub use virtual_node::{TargetRef, VirtualNodeName};

@@ -158,6 +158,21 @@ pub const SLICE_SERVICE: &str = "kubernetes.io/service-name";
 /// of others alone.
 pub const SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 
+/// What the audiences of tokens begin with that are issued for targets: never good in the cluster that issues them. A policy
+/// there holds the agent to it.
+pub const AUDIENCE_PREFIX: &str = "multicluster.admiralty.io/";
+/// Type of the Secrets that Kubeconfigs make. A policy lets the agent write Secrets of this type alone.
+pub const KUBECONFIG_SECRET: &str = "multicluster.admiralty.io/kubeconfig";
+/// Annotation of a Kubeconfig: another value than before renews its credentials at once. In its Secret, the value that was
+/// seen last.
+pub const RENEW: &str = "multicluster.admiralty.io/renew";
+/// Name of cert-manager's Issuer, in [`INSTALL_NAMESPACE`], of the identities that Kubeconfigs ask for.
+pub const IDENTITY_ISSUER: &str = "multicluster-identities";
+/// Name of the authenticating proxy's ServiceAccount, Deployment and Service.
+pub const AUTHPROXY: &str = "multicluster-authproxy";
+/// ClusterRole that lists whom the authenticating proxy may impersonate. The agent keeps its rules.
+pub const IMPERSONATION_ROLE: &str = "multicluster-authproxy-impersonation";
+
 /// Annotation that kubectl keeps the whole object in, as it was applied.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
