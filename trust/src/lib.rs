@@ -14,6 +14,7 @@
 //! * [`decide`]: which providers are believed, and of which users.
 //! * [`caller`]: who calls, or why not.
 //! * [`certificates`], [`tokens`]: proof.
+//! * [`kubeconfig_spec`]: the other side, what a Kubeconfig asks for.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -21,9 +22,12 @@ pub mod caller;
 pub mod certificates;
 pub mod decide;
 pub mod identity;
+pub mod kubeconfig_spec;
+mod pem;
 pub mod prefix;
 pub mod provider;
 pub mod tokens;
+mod urls;
 
 pub use caller::{Caller, Denied, Proven};
 pub use decide::{Refusal, Trust, Trusted};
