@@ -6,7 +6,7 @@ SHELL := bash
 
 CARGO ?= cargo
 TESTBED := $(CARGO) run --package multicluster-tests --bin testbed --
-PRODUCT := --bins --package multicluster-agent --package multicluster-extender --package multicluster-webhook
+PRODUCT := --bins $(foreach part,agent authproxy extender webhook,--package multicluster-$(part))
 
 .PHONY: help
 help: ## List the commands
@@ -16,7 +16,7 @@ help: ## List the commands
 ##### to try it
 
 .PHONY: build
-build: ## Build webhook, extender and agent
+build: ## Build webhook, extender, agent and authproxy
 	$(CARGO) build $(PRODUCT)
 
 .PHONY: demo

@@ -30,6 +30,17 @@ use crate::{
 /// How long a cluster may take to start, on a machine that is busy otherwise.
 const START: Duration = Duration::from_secs(120);
 
+/// Who issues tokens of ServiceAccounts, where nobody else has to reach it: what most clusters write.
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+/// Anybody may ask for the issuer's keys, as clouds have it.
+const DISCOVERY: &str = r#"
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: anybody-may-ask-for-the-keys-of-tokens}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "system:service-account-issuer-discovery"}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: "system:unauthenticated"}]
+"#;
+
 /// What a cluster is made of.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
@@ -46,6 +57,9 @@ pub struct ClusterOptions {
     pub cert_manager: bool,
     /// Further documents of kwok's configuration (YAML): Stages, ClusterLogs, ClusterExecs and so on.
     pub kwok_config: Vec<String>,
+    /// Whether tokens of its ServiceAccounts name the API server's own URL as their issuer, so that other clusters can ask
+    /// there for its keys; and whether it tells them to anybody.
+    pub open_issuer: bool,
     /// Further arguments of the API server; the last one of a name wins.
     pub apiserver_args: Vec<String>,
     /// Further arguments of the controller manager, e.g. `--node-monitor-grace-period=10s`.
@@ -62,6 +76,7 @@ impl ClusterOptions {
             crds: Vec::new(),
             cert_manager: false,
             kwok_config: Vec::new(),
+            open_issuer: false,
             apiserver_args: Vec::new(),
             controller_manager_args: Vec::new(),
         }
@@ -177,10 +192,14 @@ impl Cluster {
             "etcd",
             components::etcd(self.ports.etcd, self.ports.etcd_peer, &self.dir.join("etcd")),
         )?;
-        let mut args = components::apiserver(&self.ports, &self.certificates);
+        let issuer = if options.open_issuer { &self.url } else { ISSUER };
+        let mut args = components::apiserver(&self.ports, &self.certificates, issuer);
         args.extend(options.apiserver_args.clone());
         self.launch(Component::ApiServer, "kube-apiserver", args)?;
         self.wait_ready(START).await?;
+        if options.open_issuer {
+            self.apply_yaml(DISCOVERY).await?;
+        }
         self.apply_crds(&options.crds).await
     }
 

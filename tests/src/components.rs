@@ -105,7 +105,7 @@ pub(crate) fn etcd(client_port: u16, peer_port: u16, data: &Path) -> Vec<String>
 /// NOTE: no `--enable-aggregator-routing`. Without it a webhook's Service of type ExternalName resolves to that name and the
 /// port in the webhook configuration, and the certificate is still verified for `<service>.<namespace>.svc`
 /// (k8s.io/apiserver, pkg/util/proxy, `ResolveCluster`): see [`Cluster::expose_local`](crate::Cluster::expose_local).
-pub(crate) fn apiserver(ports: &Ports, certificates: &Certificates) -> Vec<String> {
+pub(crate) fn apiserver(ports: &Ports, certificates: &Certificates, issuer: &str) -> Vec<String> {
     let path = |file| certificates.path(file);
     vec![
         "--bind-address=127.0.0.1".into(),
@@ -125,7 +125,7 @@ pub(crate) fn apiserver(ports: &Ports, certificates: &Certificates) -> Vec<Strin
         format!("--kubelet-client-certificate={}", path("kubelet-client.crt")),
         format!("--kubelet-client-key={}", path("kubelet-client.key")),
         "--kubelet-preferred-address-types=InternalIP,Hostname".into(),
-        "--service-account-issuer=https://kubernetes.default.svc.cluster.local".into(),
+        format!("--service-account-issuer={issuer}"),
         format!("--service-account-key-file={}", path("service-accounts.crt")),
         format!("--service-account-signing-key-file={}", path("service-accounts.key")),
         format!("--requestheader-client-ca-file={}", path("front-proxy-ca.crt")),

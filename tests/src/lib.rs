@@ -42,7 +42,9 @@ mod run;
 mod scheduler;
 pub mod soak;
 mod stages;
+mod streams;
 mod wait;
+pub mod wire;
 
 pub use binaries::Binaries;
 pub use cluster::{Cluster, ClusterOptions, Component};
@@ -55,4 +57,5 @@ pub use process::{Process, ProcessEnded};
 pub use run::Testbed;
 pub use scheduler::Scheduler;
 pub use stages::{ENDS, completing};
+pub use streams::Streams;
 pub use wait::{eventually, keep_logs};

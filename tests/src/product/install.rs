@@ -58,8 +58,8 @@ pub fn crds() -> Vec<PathBuf> {
 
 /// Apply an overlay. What differs from a real installation: no pods (the components run as processes), and webhooks are
 /// called on the port of a process.
-pub async fn apply_overlay(cluster: &Cluster, role: Role, webhook_port: Option<u16>) -> Result<()> {
-    let overlay = repository().join("manifests/overlays").join(role.overlay());
+pub async fn apply_overlay(cluster: &Cluster, overlay: &str, webhook_port: Option<u16>) -> Result<()> {
+    let overlay = repository().join("manifests/overlays").join(overlay);
     let yaml = cluster.kubectl(&["kustomize", &overlay.display().to_string()]).await?;
     let mut objects: Vec<Value> = serde_saphyr::from_multiple(&yaml).context("the rendered overlay")?;
     for object in &mut objects {

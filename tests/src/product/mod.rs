@@ -3,17 +3,20 @@
 //! ```text
 //! manifests/overlays/source ──▶ source cluster: webhook, extender, second kube-scheduler, agent
 //! manifests/overlays/target ──▶ target clusters: agent
+//! manifests/overlays/authproxy ─▶ target clusters that have one: the authenticating proxy
 //! connect: ClusterSource in the target ─▶ its ServiceAccount's token ─▶ Secret and ClusterTarget in the source
 //! ```
 //!
 //! Components run as processes of this machine instead of pods, with the ServiceAccounts' tokens and the certificates
 //! that cert-manager issued; nothing here runs as an administrator but the test itself.
 
+mod authproxy;
 mod connect;
 mod install;
 mod programs;
 mod replicas;
 mod seat;
+mod trust;
 mod uninstall;
 
 use std::collections::BTreeMap;
@@ -22,11 +25,13 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
 
+pub use authproxy::Authproxy;
 pub use connect::{Scope, add_target, grant};
 pub use install::{Role, point_at_extender};
 pub use programs::{Profile, Programs};
 pub use replicas::{Replica, Replicas};
 pub use seat::{Seat, admin_get};
+pub use trust::{Connection, PREFIX, Proof, base64, identity_authority, object};
 
 use crate::{ClusterOptions, Testbed};
 

@@ -8,6 +8,13 @@ use tokio::process::Command;
 
 use super::repository;
 
+const PACKAGES: [&str; 4] = [
+    "multicluster-agent",
+    "multicluster-authproxy",
+    "multicluster-extender",
+    "multicluster-webhook",
+];
+
 /// Cargo's profiles that the tests use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
@@ -30,7 +37,7 @@ impl Programs {
         let (dir, profile) = here()?;
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(repository()).args(["build", "--quiet", "--bins"]);
-        for package in ["multicluster-agent", "multicluster-extender", "multicluster-webhook"] {
+        for package in PACKAGES {
             cargo.args(["--package", package]);
         }
         for feature in extender_features {

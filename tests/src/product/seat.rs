@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use parking_lot::Mutex;
 
+use super::authproxy::Authproxy;
 use super::install::{self, Role};
 use super::replicas::{Replica, Replicas};
 use super::{NAMESPACE, Programs};
@@ -22,6 +23,8 @@ pub struct Seat {
     pub agent: Replicas,
     /// What only a source has.
     pub front: Option<Front>,
+    /// What only a target has that believes others' identities: see [`Seat::start_authproxy`].
+    pub authproxy: Option<Authproxy>,
     /// The cluster.
     pub cluster: Cluster,
     /// What it is to the product.
@@ -62,7 +65,7 @@ impl Seat {
         replicas: usize,
     ) -> Result<Self> {
         options.crds.extend(install::crds());
-        options.cert_manager = role.is_source();
+        options.cert_manager |= role.is_source();
         let name = options.name.clone();
         let cluster = Cluster::start(testbed, options).await?;
         Self::install(cluster, role, programs, replicas)
@@ -73,7 +76,7 @@ impl Seat {
     async fn install(cluster: Cluster, role: Role, programs: &Programs, replicas: usize) -> Result<Self> {
         let dir = cluster.log_dir().to_owned();
         let webhook_port = role.is_source().then(free_port).transpose()?;
-        install::apply_overlay(&cluster, role, webhook_port).await?;
+        install::apply_overlay(&cluster, role.overlay(), webhook_port).await?;
         let front = match webhook_port {
             Some(port) => Some(Self::start_front(&cluster, programs, port, replicas).await?),
             None => None,
@@ -82,6 +85,7 @@ impl Seat {
         let seat = Self {
             agent,
             front,
+            authproxy: None,
             role,
             programs: programs.clone(),
             dir,
@@ -243,7 +247,7 @@ pub(super) async fn identity(cluster: &Cluster, account: &str) -> Result<PathBuf
 }
 
 /// With several replicas, one that stops is given the time in which the balancer notices.
-fn serving_env(tls: &Path, replicas: usize) -> Vec<(&'static str, String)> {
+pub(super) fn serving_env(tls: &Path, replicas: usize) -> Vec<(&'static str, String)> {
     let delay = if replicas > 1 { "1" } else { "0" };
     vec![
         ("TLS_CERT_FILE", tls.join("tls.crt").display().to_string()),
@@ -261,7 +265,7 @@ fn webhook_env(tls: &Path, replicas: usize) -> Vec<(&'static str, String)> {
 }
 
 /// A replica for each port; 0 for programs that serve nothing.
-fn spawn_all(
+pub(super) fn spawn_all(
     cluster: &Cluster,
     programs: &Programs,
     program: &str,

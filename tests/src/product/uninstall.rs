@@ -85,7 +85,8 @@ impl Seat {
     /// Install again what was removed, and start the components with their new identities.
     pub async fn reinstall(&self) -> Result<()> {
         let (cluster, dir) = (&self.cluster, self.dir());
-        install::apply_overlay(cluster, self.role, self.front.as_ref().map(|front| front.webhook_port)).await?;
+        let webhook_port = self.front.as_ref().map(|front| front.webhook_port);
+        install::apply_overlay(cluster, self.role.overlay(), webhook_port).await?;
         let mut accounts = vec!["multicluster-agent"];
         if let Some(front) = &self.front {
             for secret in [
