@@ -5,7 +5,7 @@
 //! messages never quote it.
 
 use k8s_openapi::ByteString;
-use kube::config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use crate::ConnectError;
@@ -15,7 +15,11 @@ const MAX_BYTES: usize = 256 * 1024;
 
 /// A client for the cluster that the kubeconfig's context names.
 pub async fn client(text: &ByteString, context: Option<&str>) -> Result<Client, ConnectError> {
-    let kubeconfig = parse(text, context)?;
+    connect(parse(text, context)?, context).await
+}
+
+/// A client for the cluster that a context of a parsed kubeconfig names.
+pub(crate) async fn connect(kubeconfig: Kubeconfig, context: Option<&str>) -> Result<Client, ConnectError> {
     let options = KubeConfigOptions {
         context: context.map(Into::into),
         ..Default::default()
@@ -37,6 +41,21 @@ pub fn parse(text: &ByteString, context: Option<&str>) -> Result<Kubeconfig, Con
     let text = std::str::from_utf8(&text.0).map_err(|_| invalid("not UTF-8 text"))?;
     // The parser's own message may quote a line, and the line may be a token.
     let kubeconfig = Kubeconfig::from_yaml(text).map_err(|_| invalid("not a kubeconfig in YAML or JSON"))?;
+    let chosen = choose(&kubeconfig, context)?;
+    check_cluster(chosen.cluster)?;
+    check_user(chosen.user)?;
+    Ok(kubeconfig)
+}
+
+/// What a context names.
+pub(crate) struct Chosen<'a> {
+    pub context: &'a Context,
+    pub cluster: &'a Cluster,
+    pub user: &'a AuthInfo,
+}
+
+/// What of a kubeconfig is used.
+pub(crate) fn choose<'a>(kubeconfig: &'a Kubeconfig, context: Option<&str>) -> Result<Chosen<'a>, ConnectError> {
     let wanted = context
         .or(kubeconfig.current_context.as_deref())
         .ok_or_else(|| invalid("no current-context: set it, or name one in kubeconfigSecret.context"))?;
@@ -52,16 +71,13 @@ pub fn parse(text: &ByteString, context: Option<&str>) -> Result<Kubeconfig, Con
         .find(|named| named.name == context.cluster)
         .and_then(|named| named.cluster.as_ref())
         .ok_or_else(|| invalid("the context's cluster is not in it"))?;
-    check_cluster(cluster)?;
     let user = kubeconfig
         .auth_infos
         .iter()
-        .find(|named| Some(&named.name) == context.user.as_ref());
-    check_user(
-        user.and_then(|named| named.auth_info.as_ref())
-            .ok_or_else(|| invalid("the context's user is not in it"))?,
-    )?;
-    Ok(kubeconfig)
+        .find(|named| Some(&named.name) == context.user.as_ref())
+        .and_then(|named| named.auth_info.as_ref())
+        .ok_or_else(|| invalid("the context's user is not in it"))?;
+    Ok(Chosen { context, cluster, user })
 }
 
 fn check_cluster(cluster: &Cluster) -> Result<(), ConnectError> {

@@ -19,7 +19,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ConnectError, kubeconfig, watching};
+use crate::connection::Connection;
+use crate::secret::WantedSecret;
+use crate::{ConnectError, watching};
 
 /// How long the work of a target that changed or went may take to end before it is dropped.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -28,8 +30,9 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a component does with a target.
 pub trait Runner: Send + Sync + 'static {
-    /// Serve a connected target until `stop`. Begins anew when the spec or the credentials change; never runs twice at
-    /// a time for one target. May return early to be connected anew.
+    /// Serve a connected target until `stop`. Begins anew when the spec or the kubeconfig changes; never runs twice at a time
+    /// for one target. May return early to be connected anew. Other credentials of the same user change nothing: the client
+    /// uses them from its next request on.
     fn run(&self, target: AnyTarget, client: Client, stop: CancellationToken) -> impl Future<Output = ()> + Send;
 
     /// The target exists. Before anything else is said of it, and before [`Runner::synced`]: its credentials may take
@@ -249,32 +252,6 @@ async fn drive<R: Runner>(
     }
 }
 
-#[derive(Clone)]
-struct WantedSecret {
-    namespace: String,
-    secret: String,
-    key: String,
-    context: Option<String>,
-}
-
-impl WantedSecret {
-    fn content(&self, secret: Option<Secret>) -> Result<ByteString, ConnectError> {
-        let secret = secret.ok_or_else(|| ConnectError::SecretNotFound {
-            namespace: self.namespace.clone(),
-            name: self.secret.clone(),
-        })?;
-        secret
-            .data
-            .unwrap_or_default()
-            .remove(&self.key)
-            .ok_or_else(|| ConnectError::KeyNotFound {
-                namespace: self.namespace.clone(),
-                name: self.secret.clone(),
-                key: self.key.clone(),
-            })
-    }
-}
-
 /// What a kubeconfig Secret holds, or why it holds nothing of use; `None` before it was read at all.
 type Content = Option<Result<ByteString, ConnectError>>;
 
@@ -290,29 +267,45 @@ async fn drive_by_secret<R: Runner>(
     let mut client = None;
     while !stop.is_cancelled() {
         let content = contents.borrow_and_update().clone();
+        let context = wanted.context.as_deref();
         let connected = match content {
             None => None,
-            Some(Ok(text)) => Some(kubeconfig::client(&text, wanted.context.as_deref()).await),
+            Some(Ok(text)) => Some(Connection::new(&text, context).await),
             Some(Err(error)) => Some(Err(error)),
         };
+        let connection = connected.as_ref().and_then(|connected| connected.as_ref().ok());
         let child = stop.child_token();
         let interrupted = async {
-            tokio::select! { _ = contents.changed() => {}, () = stop.cancelled() => {} }
+            tokio::select! { () = outdated(connection, &mut contents, context) => {}, () = stop.cancelled() => {} }
             child.cancel();
         };
         let work = async {
-            match connected {
-                Some(Ok(connected)) => {
-                    client = Some(connected.clone());
-                    serve(runner, &target, &connected, &child).await;
+            match &connected {
+                Some(Ok(connection)) => {
+                    client = Some(connection.client.clone());
+                    serve(runner, &target, &connection.client, &child).await;
                 }
-                Some(Err(error)) => runner.failed(target.clone(), error).await,
+                Some(Err(error)) => runner.failed(target.clone(), error.clone()).await,
                 None => {}
             }
         };
         tokio::join!(interrupted, within_grace(work, &child));
     }
     client
+}
+
+/// Wait until the Secret holds what this connection cannot take over while it is used.
+async fn outdated(connection: Option<&Connection>, contents: &mut watch::Receiver<Content>, context: Option<&str>) {
+    while contents.changed().await.is_ok() {
+        let content = contents.borrow_and_update().clone();
+        let renewed = match (connection, content) {
+            (Some(connection), Some(Ok(text))) => connection.renew(&text, context).await,
+            _ => false,
+        };
+        if !renewed {
+            return;
+        }
+    }
 }
 
 /// Let work end by itself after `stop`, but not for ever.
@@ -361,3 +354,7 @@ async fn serve<R: Runner>(runner: &R, target: &AnyTarget, client: &Client, stop:
         tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(RESTART_PAUSE) => {} }
     }
 }
+
+#[cfg(test)]
+#[path = "tests/credentials.rs"]
+mod tests;

@@ -14,10 +14,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, DynamicObject, ListParams};
 use kube::{Api, Client, Resource, ResourceExt};
-use multicluster_api::target::{Access, AnyTarget};
+use multicluster_api::target::AnyTarget;
 use multicluster_api::{ClusterTarget, PodChaperon, Target, names};
 use multicluster_runtime::cluster::ClusterArgs;
-use multicluster_targets::{cluster_name, kubeconfig};
+use multicluster_targets::cluster_name;
+use multicluster_targets::secret::connect;
 use serde::de::DeserializeOwned;
 
 use super::cleaner::{Cleaner, Reached, describe, describe_as, until_none};
@@ -127,30 +128,10 @@ async fn reach(cleaner: &Cleaner, client: &Client) -> anyhow::Result<Vec<Reached
                 target: target.target,
                 client: connected,
             }),
-            Err(error) => cleaner.say(format!("target {}: pods may be left there: {error:#}", target.target)),
+            Err(error) => cleaner.say(format!("target {}: pods may be left there: {error}", target.target)),
         }
     }
     Ok(reached)
-}
-
-async fn connect(client: &Client, access: &Access) -> anyhow::Result<Client> {
-    match access {
-        Access::SelfCluster => Ok(client.clone()),
-        Access::Invalid(message) => bail!("{message}"),
-        Access::Kubeconfig {
-            namespace,
-            secret,
-            key,
-            context,
-        } => {
-            let found = Api::<Secret>::namespaced(client.clone(), namespace).get(secret).await?;
-            let text = found
-                .data
-                .and_then(|mut data| data.remove(key))
-                .with_context(|| format!("Secret {namespace}/{secret} has no key {key:?}"))?;
-            Ok(kubeconfig::client(&text, context.as_deref()).await?)
-        }
-    }
 }
 
 /// End the programs that would go on working, and wait until they have.
