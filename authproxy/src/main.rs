@@ -1,3 +1,8 @@
-//! The program.
+//! The binary: see the library.
 
-fn main() {}
+use clap::Parser;
+use multicluster_authproxy::args::Args;
+
+fn main() {
+    let _ = Args::parse();
+}

@@ -1,14 +1,15 @@
-//! Serving over TLS, as the webhook, the extender and the agent do it.
+//! Serving over TLS, as the webhook, the extender, the agent and the authenticating proxy do it.
 //!
 //! ```text
 //! certificate, key, client CA (files) ──poll──▶ Material ──check──▶ rustls ServerConfig ──swap──▶ ServingTls
 //!                                                                                                  │ current()
-//!                                                     client ──TCP──▶ serve() ──handshake──────────┘──▶ axum Router
+//!                                                     client ──TCP──▶ serve() ──handshake──────────┘──▶ Handler
 //! ```
 //!
 //! * [`ServingArgs`]: the flags.
 //! * [`ServingTls`]: the configuration that new connections get; swapped without a restart when a file changes.
 //! * [`serve()`]: an accept loop that slow, silent or many clients cannot stop; [`serve_plain()`] for the admin port.
+//! * [`Handler`]: what answers the requests: an axum `Router`, or anything else that wants to know of whom they are.
 //! * [`dev`]: a certificate authority for tests and for trying things by hand (feature `dev`).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -19,6 +20,9 @@ mod crowd;
 #[cfg(feature = "dev")]
 pub mod dev;
 mod error;
+mod handler;
+mod heads;
+mod judged;
 mod material;
 mod metrics;
 mod requests;
@@ -27,6 +31,9 @@ mod serving_tls;
 
 pub use args::ServingArgs;
 pub use error::CertError;
+pub use handler::{BoxError, Handler, Held, Peer};
+pub use judged::ClientCertificates;
 pub use metrics::CertMetrics;
+pub use requests::RequestBody;
 pub use serve::{Limits, serve, serve_plain};
 pub use serving_tls::{RELOAD_INTERVAL, ServingTls};

@@ -12,6 +12,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::client_names::NamedClients;
+use crate::judged::{ClientCertificates, JudgedLater, resume_nothing};
 use crate::{CertError, ServingArgs};
 
 /// The contents of the files. Compared to see whether anything changed; has no `Debug`, because it holds the key.
@@ -53,7 +54,7 @@ impl Material {
 
     /// A configuration from these contents. Each has ticket keys of its own: what was agreed under an old certificate
     /// or client CA cannot be resumed under a new one.
-    pub(crate) fn load(&self, args: &ServingArgs) -> Result<Loaded, CertError> {
+    pub(crate) fn load(&self, args: &ServingArgs, clients: ClientCertificates) -> Result<Loaded, CertError> {
         let provider = Arc::new(ring::default_provider());
         let chain = certificates(CERT_FLAG, &args.tls_cert_file, &self.cert)?;
         let not_after = not_after(&args.tls_cert_file, &chain)?;
@@ -64,9 +65,13 @@ impl Material {
             reason: "no private key".into(),
             wanted: WANTED_KEY,
         })?;
-        let mut config = ServerConfig::builder_with_provider(provider.clone())
+        let verifier = match clients {
+            ClientCertificates::Checked => self.client_verifier(args, provider.clone())?,
+            ClientCertificates::Judged => JudgedLater::new(&provider),
+        };
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(self.client_verifier(args, provider)?)
+            .with_client_cert_verifier(verifier)
             .with_single_cert(chain, key)
             .map_err(|error| CertError::Pair {
                 cert: args.tls_cert_file.clone(),
@@ -74,7 +79,10 @@ impl Material {
                 error,
             })?;
         config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
-        config.ticketer = ring::Ticketer::new()?;
+        match clients {
+            ClientCertificates::Checked => config.ticketer = ring::Ticketer::new()?,
+            ClientCertificates::Judged => resume_nothing(&mut config),
+        }
         Ok(Loaded {
             config: Arc::new(config),
             not_after,

@@ -1,4 +1,4 @@
-//! Requests on their way into the router: counted while they are open, and refused where two readers could disagree.
+//! Requests on their way into the handler: counted while they are open, and refused where two readers could disagree.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -6,59 +6,72 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
-use axum::response::{IntoResponse, Response};
-use hyper::Request;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::service::Service;
-use hyper_util::service::TowerToHyperService;
+use hyper::{Request, Response};
 
-use crate::crowd::{self, Member};
+use crate::crowd;
+use crate::handler::{Handler, Peer};
+use crate::heads::Suspicion;
 
-/// The router, for one connection.
-pub(crate) struct Requests {
-    router: TowerToHyperService<Router>,
-    member: Arc<Member>,
+const TWO_LENGTHS: &str = "write a content-length or a transfer-encoding, not both";
+
+/// The handler, for one connection.
+pub(crate) struct Requests<H: Handler> {
+    handler: H,
+    answers: H::Answers,
+    peer: Peer,
+    /// What the connection's bytes have shown, where somebody looks at them.
+    suspicion: Option<Suspicion>,
 }
 
-impl Requests {
-    pub fn new(router: Router, member: Arc<Member>) -> Self {
+impl<H: Handler> Requests<H> {
+    pub fn new(handler: H, peer: Peer, suspicion: Option<Suspicion>) -> Self {
         Self {
-            router: TowerToHyperService::new(router),
-            member,
+            answers: handler.answers(&peer),
+            handler,
+            peer,
+            suspicion,
         }
+    }
+
+    fn refusal(&self, ambiguous: bool) -> Option<&'static str> {
+        let suspicion = self.suspicion.as_ref().and_then(Suspicion::reason);
+        suspicion.or(ambiguous.then_some(TWO_LENGTHS))
     }
 }
 
-impl Service<Request<Incoming>> for Requests {
-    type Response = Response;
+impl<H: Handler> Service<Request<Incoming>> for Requests<H> {
+    type Response = Response<H::Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<H::Body>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let open = self.member.begin();
+        let open = self.peer.seat.member.begin();
         if request.body().is_end_stream() {
             open.is_whole();
         }
         let chunked =
             request.version() == Version::HTTP_11 && request.headers().contains_key(header::TRANSFER_ENCODING);
-        let ambiguous = chunked && request.headers().contains_key(header::CONTENT_LENGTH);
-        let body = |body| Counted {
+        // Behind a request for another protocol nobody looks at headers any more, also if it stays HTTP.
+        let unwatched = self.suspicion.is_some() && request.headers().contains_key(header::UPGRADE);
+        let refusal = self.refusal(chunked && request.headers().contains_key(header::CONTENT_LENGTH));
+        let body = |body| RequestBody {
             body,
             request: open.clone(),
         };
-        let answer = (!ambiguous).then(|| self.router.call(request.map(body)));
+        let answer = match refusal {
+            None => Ok(self.answers.call(request.map(body))),
+            Some(reason) => Err(self.handler.malformed(&self.peer, reason)),
+        };
         Box::pin(async move {
             let mut response = match answer {
-                Some(answer) => answer.await?,
-                None => (
-                    StatusCode::BAD_REQUEST,
-                    "write a content-length or a transfer-encoding, not both\n",
-                )
-                    .into_response(),
+                Ok(answer) => answer.await?,
+                Err(response) => response,
             };
-            if chunked {
+            let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            if chunked || refusal.is_some() || (unwatched && !switched) {
                 close(response.headers_mut());
             }
             open.is_answered();
@@ -73,13 +86,13 @@ fn close(headers: &mut HeaderMap) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
-/// A body that tells when all of it has come.
-struct Counted {
+/// A request's body, which tells the accept loop when all of it has come.
+pub struct RequestBody {
     body: Incoming,
     request: Arc<crowd::Request>,
 }
 
-impl Body for Counted {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 

@@ -4,6 +4,7 @@
 //! requests, each of which would otherwise want a connection and its handshake.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use axum::Router;
 use futures::FutureExt;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls_pki_types::CertificateDer;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -19,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ServingTls;
-use crate::crowd::{Crowd, Member};
+use crate::crowd::{Crowd, Seat};
+use crate::handler::{Handler, Peer};
+use crate::heads::Watched;
 use crate::material::HTTP2;
 use crate::requests::Requests;
 
@@ -60,6 +65,10 @@ pub struct Limits {
     pub idle: Duration,
     /// How long requests in flight may take to finish at shutdown.
     pub grace: Duration,
+    /// Most that is kept of a response over HTTP/2 for a client that does not read it, in bytes.
+    pub unread: usize,
+    /// After so long without a word, the kernel asks whether the client is still there. Who answers at once needs none.
+    pub keepalive: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -69,32 +78,35 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(120),
             grace: Duration::from_secs(20),
+            unread: 400 << 10,
+            keepalive: None,
         }
     }
 }
 
 /// Everything that the task of a connection needs.
 #[derive(Clone)]
-struct Server {
+struct Server<H> {
     /// `None`: plain HTTP/1.1.
     tls: Option<ServingTls>,
-    router: Router,
+    handler: H,
     limits: Arc<Limits>,
     /// No new requests: finish those in flight.
     shutdown: CancellationToken,
 }
 
-/// Serve `router` over TLS until `shutdown`, then let requests in flight finish for [`Limits::grace`], then return.
+/// Serve `handler`, most often an axum `Router`, over TLS until `shutdown`, then let requests in flight finish for
+/// [`Limits::grace`], then return.
 ///
-/// Limits of bodies and their time are the router's business.
-pub async fn serve(
+/// Limits of bodies and their time are the handler's business.
+pub async fn serve<H: Handler>(
     listener: TcpListener,
     tls: ServingTls,
-    router: Router,
+    handler: H,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    run(listener, Some(tls), router, limits, shutdown).await;
+    run(listener, Some(tls), handler, limits, shutdown).await;
 }
 
 /// As [`serve`], without TLS and over HTTP/1.1 only: for a port that tells nobody anything.
@@ -102,10 +114,10 @@ pub async fn serve_plain(listener: TcpListener, router: Router, limits: Limits, 
     run(listener, None, router, limits, shutdown).await;
 }
 
-async fn run(
+async fn run<H: Handler>(
     listener: TcpListener,
     tls: Option<ServingTls>,
-    router: Router,
+    handler: H,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
@@ -115,24 +127,23 @@ async fn run(
     let grace = limits.grace;
     let server = Server {
         tls,
-        router,
+        handler,
         limits: Arc::new(limits),
         shutdown: shutdown.clone(),
     };
-    while let Some(stream) = next(&listener, &shutdown).await {
+    while let Some((stream, addr)) = next(&listener, &shutdown).await {
         let Some(seat) = crowd.join() else {
             tracing::warn!(connections = crowd.most(), "busy: a new connection was closed");
             continue;
         };
         let (server, over) = (server.clone(), over.clone());
         connections.spawn(async move {
-            let member = seat.member.clone();
+            let seat = Arc::new(seat);
             tokio::select! {
                 () = over.cancelled() => {}
-                () = member.gone.cancelled() => tracing::debug!("connection closed for another one"),
-                () = server.connection(stream, member.clone()) => {}
+                () = seat.member.gone.cancelled() => tracing::debug!("connection closed for another one"),
+                () = server.connection(stream, addr, seat.clone()) => {}
             }
-            drop(seat);
         });
     }
     drop(listener);
@@ -146,7 +157,7 @@ async fn run(
 
 /// The next client; from `shutdown` on only those that have connected by then. To them it is an error when nobody answers,
 /// and the last ones often come just when a replica stops.
-async fn next(listener: &TcpListener, shutdown: &CancellationToken) -> Option<TcpStream> {
+async fn next(listener: &TcpListener, shutdown: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
     match shutdown.run_until_cancelled(accept(listener)).await {
         None => accept(listener).now_or_never(),
         stream => stream,
@@ -154,10 +165,10 @@ async fn next(listener: &TcpListener, shutdown: &CancellationToken) -> Option<Tc
 }
 
 /// The next client.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(client) => return client,
             Err(error) if is_of_one_client(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections");
@@ -172,12 +183,21 @@ fn is_of_one_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-impl Server {
-    async fn connection(self, stream: TcpStream, member: Arc<Member>) {
+impl<H: Handler> Server<H> {
+    async fn connection(self, stream: TcpStream, addr: SocketAddr, seat: Arc<Seat>) {
         // A response must not wait for the client's acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
+        if let Some(silence) = self.limits.keepalive {
+            let keepalive = TcpKeepalive::new().with_time(silence).with_interval(silence / 2);
+            let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+        }
+        let peer = |certificates: Option<&[CertificateDer<'static>]>| Peer {
+            addr,
+            certificates: certificates.unwrap_or_default().into(),
+            seat,
+        };
         let finished = match &self.tls {
-            None => self.http1(stream, member).await,
+            None => self.http1(stream, peer(None)).await,
             Some(tls) => {
                 let handshake = TlsAcceptor::from(tls.current()).accept(stream);
                 let handshake = tokio::time::timeout(self.limits.handshake, handshake);
@@ -187,32 +207,55 @@ impl Server {
                 };
                 let handshake = tokio::select! { ended = handshake => Some(ended), () = shutdown => None };
                 match handshake {
-                    Some(Ok(Ok(stream))) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
-                        self.http2(stream, member).await
+                    Some(Ok(Ok(stream))) => {
+                        let tls = stream.get_ref().1;
+                        let (peer, http2) = (peer(tls.peer_certificates()), tls.alpn_protocol() == Some(HTTP2));
+                        match http2 {
+                            true => self.http2(stream, peer).await,
+                            false => self.http1(stream, peer).await,
+                        }
                     }
-                    Some(Ok(Ok(stream))) => self.http1(stream, member).await,
-                    Some(Ok(Err(error))) => return tracing::debug!(%error, "TLS handshake failed"),
-                    Some(Err(_)) => return tracing::debug!("TLS handshake took too long"),
+                    Some(Ok(Err(error))) => return self.handler.broke(addr, &format_args!("TLS handshake: {error}")),
+                    Some(Err(_)) => return self.handler.broke(addr, &"TLS handshake took too long"),
                     None => return,
                 }
             }
         };
         if let Err(error) = finished {
-            tracing::debug!(%error, "connection ended");
+            self.handler.broke(addr, &error);
         }
     }
 
     async fn http1(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        member: Arc<Member>,
+        peer: Peer,
+    ) -> hyper::Result<()> {
+        match H::STRICT {
+            true => {
+                let (stream, suspicion) = Watched::new(stream, MAX_HTTP1_HEADER);
+                let requests = Requests::new(self.handler.clone(), peer, Some(suspicion));
+                self.http1_requests(stream, requests).await
+            }
+            false => {
+                let requests = Requests::new(self.handler.clone(), peer, None);
+                self.http1_requests(stream, requests).await
+            }
+        }
+    }
+
+    async fn http1_requests(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        requests: Requests<H>,
     ) -> hyper::Result<()> {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.idle)
             .max_headers(MAX_FIELDS)
             .max_buf_size(MAX_HTTP1_HEADER)
-            .serve_connection(TokioIo::new(stream), Requests::new(self.router.clone(), member));
+            .serve_connection(TokioIo::new(stream), requests)
+            .with_upgrades();
         let mut connection = pin!(connection);
         tokio::select! {
             finished = connection.as_mut() => return finished,
@@ -224,8 +267,9 @@ impl Server {
     async fn http2(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        member: Arc<Member>,
+        peer: Peer,
     ) -> hyper::Result<()> {
+        let member = peer.seat.member.clone();
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING.0)
@@ -234,7 +278,8 @@ impl Server {
             .max_pending_accept_reset_streams(PENDING_RESETS)
             .max_local_error_reset_streams(LOCAL_RESETS)
             .max_header_list_size(MAX_HEADER)
-            .serve_connection(TokioIo::new(stream), Requests::new(self.router.clone(), member.clone()));
+            .max_send_buf_size(self.limits.unread)
+            .serve_connection(TokioIo::new(stream), Requests::new(self.handler.clone(), peer, None));
         let mut connection = pin!(connection);
         tokio::select! {
             finished = connection.as_mut() => return finished,
@@ -300,14 +345,19 @@ mod tests {
         let shutdown = CancellationToken::new();
         let server = Server {
             tls: None,
-            router: Router::new().route("/", get(|| async { "x".repeat(8000) })),
+            handler: Router::new().route("/", get(|| async { "x".repeat(8000) })),
             limits: Arc::new(Limits::default()),
             shutdown,
         };
         let (mut client, stream) = tokio::io::duplex(1 << 20);
         let writes = Arc::new(AtomicUsize::new(0));
         let (counted, seat) = (Counted(stream, writes.clone()), Crowd::new(1).join().unwrap());
-        let serving = tokio::spawn(async move { server.http1(counted, seat.member.clone()).await });
+        let peer = Peer {
+            addr: ([127, 0, 0, 1], 1).into(),
+            certificates: [].into(),
+            seat: Arc::new(seat),
+        };
+        let serving = tokio::spawn(async move { server.http1(counted, peer).await });
         client
             .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
             .await

@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::material::{Loaded, Material};
-use crate::{CertError, CertMetrics, ServingArgs};
+use crate::{CertError, CertMetrics, ClientCertificates, ServingArgs};
 
 /// How often files are looked at. A renewed Secret takes the kubelet up to a minute to mount; this adds little.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
@@ -18,6 +18,7 @@ pub const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct ServingTls {
     args: Arc<ServingArgs>,
+    clients: ClientCertificates,
     config: Arc<ArcSwap<ServerConfig>>,
     metrics: CertMetrics,
 }
@@ -26,10 +27,21 @@ impl ServingTls {
     /// Read the files that the flags name, and follow them until `shutdown`: new contents are used from the next
     /// handshake on, broken ones are logged, counted and not used. Must be called within a tokio runtime.
     pub fn start(args: &ServingArgs, interval: Duration, shutdown: CancellationToken) -> Result<Self, CertError> {
+        Self::start_with(args, ClientCertificates::Checked, interval, shutdown)
+    }
+
+    /// As [`Self::start`], and says what is asked of client certificates.
+    pub fn start_with(
+        args: &ServingArgs,
+        clients: ClientCertificates,
+        interval: Duration,
+        shutdown: CancellationToken,
+    ) -> Result<Self, CertError> {
         let material = Material::read(args)?;
-        let Loaded { config, not_after } = material.load(args)?;
+        let Loaded { config, not_after } = material.load(args, clients)?;
         let tls = Self {
             args: Arc::new(args.clone()),
+            clients,
             config: Arc::new(ArcSwap::new(config)),
             metrics: CertMetrics::default(),
         };
@@ -93,7 +105,7 @@ impl ServingTls {
     }
 
     fn swap(&self, material: &Material) {
-        match material.load(&self.args) {
+        match material.load(&self.args, self.clients) {
             Ok(Loaded { config, not_after }) => {
                 self.config.store(config);
                 self.metrics.expiry.set(not_after);
