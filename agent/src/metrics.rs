@@ -18,6 +18,7 @@ use crate::queue_metrics::Queues;
 use crate::source::following::object::Kind;
 use crate::source::following::refusal::NAME_TAKEN;
 use crate::source::following::watch::name;
+use crate::target::trust::verdict;
 
 /// Seconds without a heartbeat; 10 is what is promised.
 const DETECTION: [f64; 10] = [5.0, 7.5, 8.5, 9.0, 9.5, 10.0, 12.5, 15.0, 30.0, 60.0];
@@ -67,6 +68,12 @@ pub struct CopyRefusedLabels {
 pub struct KindLabel {
     /// `ClusterSummary`, `NodeSummary`, `DNSEndpoint`, `EndpointSlice`, or `Status`.
     pub kind: &'static str,
+}
+
+/// What is said of an identity provider.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabel {
+    reason: &'static str,
 }
 
 /// Counters and gauges of the agent.
@@ -119,6 +126,12 @@ pub struct Metrics {
     pub shards: Gauge,
     /// Writes that make applications seen from outside.
     pub exposure_writes: Family<KindLabel, Counter>,
+    /// TrustedIdentityProviders by the reason of their condition.
+    providers: Family<VerdictLabel, Gauge>,
+    /// Users that the authenticating proxy may impersonate.
+    pub impersonated_users: Gauge,
+    /// How often the list of them was written.
+    pub impersonation_writes: Counter,
     /// Work queues.
     pub queues: Queues,
 }
@@ -150,6 +163,9 @@ impl Default for Metrics {
             summary_bytes: Family::default(),
             shards: Gauge::default(),
             exposure_writes: Family::default(),
+            providers: Family::default(),
+            impersonated_users: Gauge::default(),
+            impersonation_writes: Counter::default(),
             queues: Queues::default(),
         }
     }
@@ -215,6 +231,12 @@ impl Metrics {
         registry.register_with_unit("summary_written", help, Unit::Bytes, self.summary_bytes.clone());
         let help = "DNSEndpoints, EndpointSlices and statuses written or deleted for what is reached from outside";
         registry.register("exposure_writes", help, self.exposure_writes.clone());
+        let help = "TrustedIdentityProviders by the reason of their Ready condition";
+        registry.register("identity_providers", help, self.providers.clone());
+        let help = "Users that the authenticating proxy may impersonate";
+        registry.register("impersonated_users", help, self.impersonated_users.clone());
+        let help = "Times that the ClusterRole of these users was written";
+        registry.register("impersonation_role_writes", help, self.impersonation_writes.clone());
         let help = "NodeSummaries that this cluster has";
         registry.register("node_summary_shards", help, self.shards.clone());
     }
@@ -230,6 +252,18 @@ impl Metrics {
         }
         for kind in ["DNSEndpoint", "EndpointSlice", "Status"] {
             drop(self.exposure_writes.get_or_create(&KindLabel { kind }));
+        }
+        self.providers([]);
+    }
+
+    /// What is said of all identity providers of this cluster.
+    pub fn providers(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        let mut counts: BTreeMap<_, _> = verdict::REASONS.iter().map(|reason| (*reason, 0)).collect();
+        for reason in reasons {
+            *counts.entry(reason).or_default() += 1;
+        }
+        for (reason, count) in counts {
+            self.providers.get_or_create(&VerdictLabel { reason }).set(count);
         }
     }
 
@@ -281,6 +315,8 @@ impl Metrics {
         nodes.iter().chain(&told).for_each(|node| self.forget(node));
         self.mass_failure.set(0);
         self.shards.set(0);
+        self.impersonated_users.set(0);
+        self.providers([]);
     }
 
     /// A target is gone, and so are its series.

@@ -35,6 +35,7 @@ use crate::source::proxy_pods::ProxyPods;
 use crate::target::delegates::Delegates;
 use crate::target::fence::Heartbeats;
 use crate::target::publish::Publisher;
+use crate::target::trust::keeper;
 use crate::target::{grants, pods};
 use crate::uninstall::at_exit::Leaving;
 
@@ -154,6 +155,7 @@ impl Agent {
         tasks.spawn(delegates.clone().run(stop.clone()));
         tasks.spawn(publisher.clone().run(stop.clone()));
         tasks.spawn(grants::run(client.clone(), events.clone(), stop.clone()));
+        tasks.spawn(keeper::run(client.clone(), events, self.metrics.clone(), stop.clone()));
         let (watched, stopped) = (pods::run(client.clone(), delegates, publisher), stop.clone());
         tasks.spawn(async move {
             tokio::select! { () = watched => {}, () = stopped.cancelled() => {} }

@@ -8,6 +8,8 @@
 //!                          └──▶ ClusterSummary, NodeSummary
 //! delegates ◀── fence: sources that have fallen silent ◀── PodChaperon: their echoes of our heartbeats
 //! Source, ClusterSource ──▶ grants ──▶ ServiceAccount, RoleBinding, ClusterRoleBinding
+//!             └─▶ trust ◀── TrustedIdentityProvider
+//!                   └──▶ ClusterRole: whom the authenticating proxy may impersonate
 //! ```
 
 pub mod any_source;
@@ -20,3 +22,4 @@ pub mod index;
 pub mod pods;
 pub mod publish;
 pub mod summary;
+pub mod trust;
