@@ -63,6 +63,13 @@ pub(crate) fn certificates(field: &str, data: &str) -> Result<Vec<CertificateDer
 pub(crate) fn authorities(field: &str, data: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let found = certificates(field, data)?;
     for (number, der) in found.iter().enumerate() {
+        if webpki::anchor_from_trusted_cert(der).is_err() {
+            return Err(format!(
+                "certificate {} of {field} cannot be used as an authority: write an X.509 certificate of \
+                 version 3",
+                number + 1
+            ));
+        }
         if !is_authority(der) {
             return Err(format!(
                 "certificate {} of {field} is not an authority's (basicConstraints CA:TRUE): write that of the authority \
@@ -72,6 +79,12 @@ pub(crate) fn authorities(field: &str, data: &str) -> Result<Vec<CertificateDer<
         }
     }
     Ok(found)
+}
+
+/// The bits of a certificate's public key, without the algorithm before them: that can be written in several ways.
+pub(crate) fn public_key(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.public_key().subject_public_key.data.to_vec())
 }
 
 fn is_authority(der: &[u8]) -> bool {
