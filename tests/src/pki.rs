@@ -82,9 +82,18 @@ impl Authority {
 
     /// A client certificate that has expired.
     pub fn expired_client(&self, user: &str) -> Result<KeyPair> {
+        self.client_of_year(user, 2020)
+    }
+
+    /// A client certificate that is not valid yet.
+    pub fn future_client(&self, user: &str) -> Result<KeyPair> {
+        self.client_of_year(user, 2200)
+    }
+
+    fn client_of_year(&self, user: &str, year: i32) -> Result<KeyPair> {
         let mut params = params(user, None);
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(2020, 12, 31);
+        params.not_before = date_time_ymd(year, 1, 1);
+        params.not_after = date_time_ymd(year, 12, 31);
         self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
     }
 

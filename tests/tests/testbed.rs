@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use kube::Api;
-use testbed::{Cluster, ClusterOptions, Component, NodePool, Scheduler, Testbed, eventually, free_port};
+use testbed::{Cluster, ClusterOptions, Component, NodePool, Scheduler, Streams, Testbed, eventually, free_port};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -27,6 +27,8 @@ async fn two_clusters() -> Result<()> {
     let mut b = ClusterOptions::new("b", pools);
     b.scheduler =
         Scheduler::Config("profiles: [{schedulerName: default-scheduler}, {schedulerName: other}]".to_owned());
+    let streams = Streams::start(testbed.dir()).await?;
+    b.kwok_config = streams.kwok_config();
     b.crds = vec![testbed.dir().join("crd.yaml")];
     std::fs::write(&b.crds[0], CRD)?;
     let (a, b) = tokio::try_join!(Cluster::start(&testbed, options), Cluster::start(&testbed, b))?;
@@ -35,6 +37,7 @@ async fn two_clusters() -> Result<()> {
     let start = Instant::now();
     tokio::try_join!(
         deployment_runs(&b),
+        pods_stream(&b, &streams),
         webhook_is_called(&a),
         token_works(&a),
         serves(&b),
@@ -70,6 +73,19 @@ async fn deployment_runs(cluster: &Cluster) -> Result<()> {
         "jsonpath={.status.conditions[?(@.type=='Ready')].status}",
     ]);
     assert_ne!(ready.await?, "True");
+    Ok(())
+}
+
+/// What a pod says is in its logs, and commands run in it.
+async fn pods_stream(cluster: &Cluster, streams: &Streams) -> Result<()> {
+    cluster.kubectl(&["run", "speaker", "--image=none"]).await?;
+    cluster
+        .kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "pod/speaker"])
+        .await?;
+    streams.say("hello")?;
+    assert_eq!(cluster.kubectl(&["logs", "speaker"]).await?, "hello\n");
+    let echo = ["exec", "--stdin", "speaker", "--", "tr", "a-z", "A-Z"];
+    assert_eq!(cluster.kubectl_with_input(&echo, "hello").await?, "HELLO");
     Ok(())
 }
 

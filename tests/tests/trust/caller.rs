@@ -51,7 +51,9 @@ impl World {
             door,
         };
         self.target(target)
-            .apply_yaml(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }).to_string())
+            .apply_yaml(
+                &json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }).to_string(),
+            )
             .await?;
         self.target(target).apply_yaml(&caller.admin().to_string()).await?;
         caller.believe(self).await?;
@@ -144,7 +146,14 @@ impl Caller {
         cluster.apply_yaml(&pod.to_string()).await?;
         let wait = format!("pod/{name}");
         cluster
-            .kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "-n", self.namespace, &wait])
+            .kubectl(&[
+                "wait",
+                "--for=condition=Ready",
+                "--timeout=60s",
+                "-n",
+                self.namespace,
+                &wait,
+            ])
             .await
             .context("the pod")
             .map(drop)

@@ -79,7 +79,11 @@ impl Kubectl {
     pub async fn run_with(&self, args: &[&str], input: &[u8], protocol: Protocol) -> Result<String> {
         let output = self.output(args, input, protocol).await?;
         if !output.status.success() {
-            bail!("kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "kubectl {}: {}",
+                args.join(" "),
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         Ok(String::from_utf8(output.stdout)?)
     }

@@ -8,13 +8,17 @@
 #![allow(dead_code)]
 
 mod audit;
+mod bad_input;
 mod caller;
 #[path = "../e2e/world.rs"]
 mod clusters;
+mod direct;
 #[path = "../e2e/fixtures.rs"]
 mod fixtures;
 #[path = "../e2e/harness.rs"]
 mod harness;
+mod issuing;
+mod jwt;
 mod kubectl;
 #[path = "../high_availability/observer.rs"]
 mod observer;
@@ -22,6 +26,7 @@ mod passing;
 mod revocation;
 mod rotation;
 mod tutorial;
+mod who_may;
 mod world;
 
 use harness::Test;
@@ -32,6 +37,10 @@ fn main() {
         passing::tests(),
         rotation::tests(),
         revocation::tests(),
+        bad_input::tests(),
+        who_may::tests(),
+        issuing::tests(),
+        direct::tests(),
     ]
     .into_iter()
     .flatten()

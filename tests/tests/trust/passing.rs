@@ -25,7 +25,9 @@ pub fn tests() -> Vec<Test> {
             let caller = world.caller("eu", "passing-kubectl").await?;
             caller.pod(&world, "web").await?;
             for protocol in [Protocol::WebSocket, Protocol::Spdy] {
-                streams(&world, &caller, protocol).await.with_context(|| format!("{protocol:?}"))?;
+                streams(&world, &caller, protocol)
+                    .await
+                    .with_context(|| format!("{protocol:?}"))?;
             }
             objects(&caller).await
         }),
@@ -60,13 +62,22 @@ async fn streams(world: &World, caller: &Caller, protocol: Protocol) -> Result<(
         ensure!(cat.line().await? == line);
     }
     // As cp does: a file on standard input, binary, larger than any window.
-    let file: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let file: Vec<u8> = (0..3_000_000_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     let copied = kubectl
         .output(&["exec", "--stdin", "web", "--", "cat"], &file, protocol)
         .await?;
-    ensure!(copied.status.success() && copied.stdout == file, "a file is not what it was");
+    ensure!(
+        copied.status.success() && copied.stdout == file,
+        "a file is not what it was"
+    );
     let failed = kubectl
-        .output(&["exec", "web", "--", "sh", "-c", "echo out; echo err >&2; exit 7"], b"", protocol)
+        .output(
+            &["exec", "web", "--", "sh", "-c", "echo out; echo err >&2; exit 7"],
+            b"",
+            protocol,
+        )
         .await?;
     ensure!(
         failed.status.code() == Some(7) && failed.stdout == b"out\n" && failed.stderr.starts_with(b"err\n"),
@@ -102,9 +113,13 @@ pub async fn echo(stream: &mut TcpStream, data: &[u8]) -> Result<()> {
 async fn objects(caller: &Caller) -> Result<()> {
     let kubectl = &caller.kubectl;
     let mut watch = kubectl.start(&["get", "configmaps", "--watch", "--output=name"], Protocol::WebSocket)?;
-    let config = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "made" }, "data": { "a": "1" } });
+    let config =
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "made" }, "data": { "a": "1" } });
     let config = config.to_string();
-    for args in [vec!["apply", "-f", "-"], vec!["apply", "--server-side", "--force-conflicts", "-f", "-"]] {
+    for args in [
+        vec!["apply", "-f", "-"],
+        vec!["apply", "--server-side", "--force-conflicts", "-f", "-"],
+    ] {
         kubectl.run_with(&args, config.as_bytes(), Protocol::WebSocket).await?;
     }
     for (kind, patch) in [
@@ -160,7 +175,12 @@ async fn answers(world: std::sync::Arc<World>) -> Result<()> {
         ("GET", in_namespace("configmaps"), vec![PROTOBUF], ""),
         ("GET", in_namespace("configmaps"), vec![TABLE], ""),
         ("GET", in_namespace("configmaps?limit=1"), vec![], ""),
-        ("GET", in_namespace("configmaps?labelSelector=a%3Db%2Cc%21%3D%C3%A9"), vec![], ""),
+        (
+            "GET",
+            in_namespace("configmaps?labelSelector=a%3Db%2Cc%21%3D%C3%A9"),
+            vec![],
+            "",
+        ),
         ("GET", in_namespace("configmaps/none"), vec![], ""),
         ("GET", in_namespace("configmaps/a%2Fb"), vec![], ""),
         ("HEAD", in_namespace("configmaps/a"), vec![], ""),
@@ -168,12 +188,30 @@ async fn answers(world: std::sync::Arc<World>) -> Result<()> {
         ("GET", "/api/v1/".to_owned(), vec![], ""),
         ("GET", "/openapi/v3".to_owned(), vec![GZIP], ""),
         ("GET", "/version".to_owned(), vec![], ""),
-        ("POST", in_namespace("configmaps"), vec![("content-type", "application/json")], "{"),
-        ("POST", in_namespace("configmaps"), vec![("content-type", "text/odd")], "{}"),
-        ("POST", in_namespace("configmaps?dryRun=All"), vec![("content-type", "application/yaml")],
-         "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}"),
-        ("PATCH", in_namespace("configmaps/a?dryRun=All"), vec![("content-type", "application/json-patch+json")],
-         r#"[{"op":"test","path":"/data/text","value":"other"}]"#),
+        (
+            "POST",
+            in_namespace("configmaps"),
+            vec![("content-type", "application/json")],
+            "{",
+        ),
+        (
+            "POST",
+            in_namespace("configmaps"),
+            vec![("content-type", "text/odd")],
+            "{}",
+        ),
+        (
+            "POST",
+            in_namespace("configmaps?dryRun=All"),
+            vec![("content-type", "application/yaml")],
+            "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}",
+        ),
+        (
+            "PATCH",
+            in_namespace("configmaps/a?dryRun=All"),
+            vec![("content-type", "application/json-patch+json")],
+            r#"[{"op":"test","path":"/data/text","value":"other"}]"#,
+        ),
         ("DELETE", in_namespace("configmaps/none"), vec![], ""),
     ];
     let admin = directly(&world, "eu")?;
@@ -188,7 +226,11 @@ async fn answers(world: std::sync::Arc<World>) -> Result<()> {
         }
         let zipped = proxied.get(&table[1].1, &[GZIP]).await?;
         ensure!(
-            zipped.headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") && zipped.body.len() < 10_000,
+            zipped
+                .headers
+                .get("content-encoding")
+                .is_some_and(|encoding| encoding == "gzip")
+                && zipped.body.len() < 10_000,
             "{:?}",
             zipped.headers
         );
@@ -197,7 +239,13 @@ async fn answers(world: std::sync::Arc<World>) -> Result<()> {
 }
 
 fn same(direct: &Answer, proxied: &Answer) -> Result<()> {
-    ensure!(direct.status == proxied.status, "{} is {}: {}", direct.status, proxied.status, proxied.text());
+    ensure!(
+        direct.status == proxied.status,
+        "{} is {}: {}",
+        direct.status,
+        proxied.status,
+        proxied.text()
+    );
     let headers = |answer: &Answer| {
         let mut headers: Vec<(String, String)> = answer
             .headers
@@ -210,7 +258,10 @@ fn same(direct: &Answer, proxied: &Answer) -> Result<()> {
         headers
     };
     let (direct_headers, proxied_headers) = (headers(direct), headers(proxied));
-    ensure!(direct_headers == proxied_headers, "{direct_headers:?} is {proxied_headers:?}");
+    ensure!(
+        direct_headers == proxied_headers,
+        "{direct_headers:?} is {proxied_headers:?}"
+    );
     ensure!(direct.body == proxied.body, "{} is {}", direct.text(), proxied.text());
     Ok(())
 }
@@ -229,8 +280,14 @@ async fn bodies(world: std::sync::Arc<World>) -> Result<()> {
         let path = caller.path(&format!("configmaps?fieldManager=bodies-{number}"));
         let body = Bytes::from(body.clone().into_bytes());
         let made = wire.send("POST", &path, &json, body).await?;
-        ensure!(made.status == 201 && made.body.len() > 900_000, "{version:?}: {}", made.status);
-        let gone = wire.send("DELETE", &caller.path("configmaps/large"), &[], Bytes::new()).await?;
+        ensure!(
+            made.status == 201 && made.body.len() > 900_000,
+            "{version:?}: {}",
+            made.status
+        );
+        let gone = wire
+            .send("DELETE", &caller.path("configmaps/large"), &[], Bytes::new())
+            .await?;
         ensure!(gone.status == 200, "{version:?}: {}", gone.text());
     }
     // Chunk by chunk, the last after a while.
@@ -252,7 +309,11 @@ async fn bodies(world: std::sync::Arc<World>) -> Result<()> {
     let mut answer = Vec::new();
     tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await??;
     let answer = String::from_utf8_lossy(&answer);
-    ensure!(answer.starts_with("HTTP/1.1 201"), "{}", answer.get(..300).unwrap_or(&answer));
+    ensure!(
+        answer.starts_with("HTTP/1.1 201"),
+        "{}",
+        answer.get(..300).unwrap_or(&answer)
+    );
     Ok(())
 }
 
@@ -270,9 +331,15 @@ async fn too_old(world: std::sync::Arc<World>) -> Result<()> {
 
 async fn restart(world: std::sync::Arc<World>) -> Result<()> {
     let caller = world.caller("eu", "passing-restart").await?;
-    let kubeconfig = std::fs::read_to_string(world.kubeconfig("eu", caller.namespace, &super::caller::credentials(&caller.pair))?)?;
+    let kubeconfig = std::fs::read_to_string(world.kubeconfig(
+        "eu",
+        caller.namespace,
+        &super::caller::credentials(&caller.pair),
+    )?)?;
     let configs = Api::<ConfigMap>::namespaced(testbed::client_of(&kubeconfig).await?, caller.namespace);
-    let watch = watcher(configs.clone(), watcher::Config::default()).default_backoff().touched_objects();
+    let watch = watcher(configs.clone(), watcher::Config::default())
+        .default_backoff()
+        .touched_objects();
     let mut watch = Box::pin(watch);
     let cluster = world.target("eu");
     let server = cluster.component(testbed::Component::ApiServer)?;
@@ -287,7 +354,9 @@ async fn restart(world: std::sync::Arc<World>) -> Result<()> {
             }
             anyhow::bail!("the watch ended")
         };
-        tokio::time::timeout(SOON, seen).await.with_context(|| format!("{name} is not seen"))??;
+        tokio::time::timeout(SOON, seen)
+            .await
+            .with_context(|| format!("{name} is not seen"))??;
         if name == "before" {
             server.restart().await?;
             cluster.wait_ready(SOON).await?;

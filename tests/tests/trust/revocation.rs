@@ -46,17 +46,22 @@ pub fn tests() -> Vec<Test> {
             bystander.go_on().await?;
             told(&world, &caller).await
         }),
-        alone("one_is_cut_off_also_when_the_proxys_own_watches_are_silently_dead", async |world| {
-            let caller = world.caller("us", "revoked-silently").await?;
-            caller.pod(&world, "web").await?;
-            let open = Open::all(&world, &caller, Protocol::WebSocket).await?;
-            world.link.set(Network::Dropping);
-            let cut = open.cut_by_deletion(&world, &caller, "source.multicluster.admiralty.io").await;
-            world.link.set(Network::Up);
-            cut?;
-            world.proxy("us")?.replicas.wait_ready().await?;
-            caller.believe(&world).await
-        }),
+        alone(
+            "one_is_cut_off_also_when_the_proxys_own_watches_are_silently_dead",
+            async |world| {
+                let caller = world.caller("us", "revoked-silently").await?;
+                caller.pod(&world, "web").await?;
+                let open = Open::all(&world, &caller, Protocol::WebSocket).await?;
+                world.link.set(Network::Dropping);
+                let cut = open
+                    .cut_by_deletion(&world, &caller, "source.multicluster.admiralty.io")
+                    .await;
+                world.link.set(Network::Up);
+                cut?;
+                world.proxy("us")?.replicas.wait_ready().await?;
+                caller.believe(&world).await
+            },
+        ),
     ]
 }
 
@@ -108,14 +113,26 @@ impl Open {
     async fn cut_by(self, world: &World, caller: &Caller, kind: &str) -> Result<()> {
         self.cut_by_deletion(world, caller, kind).await?;
         let denied = caller.door.get(&caller.path("configmaps")).await?;
-        ensure!(matches!(denied.status.as_u16(), 401 | 403), "{}: {}", denied.status, denied.text());
+        ensure!(
+            matches!(denied.status.as_u16(), 401 | 403),
+            "{}: {}",
+            denied.status,
+            denied.text()
+        );
         Ok(())
     }
 
     async fn cut_by_deletion(mut self, world: &World, caller: &Caller, kind: &str) -> Result<()> {
         self.go_on().await?;
         let begin = Instant::now();
-        let delete = ["delete", kind, "caller", "--namespace", caller.namespace, "--wait=false"];
+        let delete = [
+            "delete",
+            kind,
+            "caller",
+            "--namespace",
+            caller.namespace,
+            "--wait=false",
+        ];
         world.target(caller.target).kubectl(&delete).await?;
         let mut slowest = Duration::ZERO;
         for running in self.running.iter_mut().chain([&mut self.exec]) {

@@ -72,7 +72,13 @@ pub fn tests() -> Vec<Test> {
 /// Ask for new credentials.
 pub async fn renew(world: &World, kubeconfig: &str, number: usize) -> Result<()> {
     let annotation = format!("{}={number}-{kubeconfig}", names::RENEW);
-    let args = ["annotate", "kubeconfigs.multicluster.admiralty.io", kubeconfig, "--overwrite", &annotation];
+    let args = [
+        "annotate",
+        "kubeconfigs.multicluster.admiralty.io",
+        kubeconfig,
+        "--overwrite",
+        &annotation,
+    ];
     world
         .source()
         .kubectl(&[&args[..], &["--namespace", DEFAULT]].concat())
@@ -86,8 +92,16 @@ pub async fn secrets(world: &World) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     for (target, _) in TARGETS {
         let secret = secrets.get(target).await?;
-        ensure!(secret.type_.as_deref() == Some(names::KUBECONFIG_SECRET), "{:?}", secret.type_);
-        let data = secret.data.unwrap_or_default().remove("config").context("a kubeconfig")?;
+        ensure!(
+            secret.type_.as_deref() == Some(names::KUBECONFIG_SECRET),
+            "{:?}",
+            secret.type_
+        );
+        let data = secret
+            .data
+            .unwrap_or_default()
+            .remove("config")
+            .context("a kubeconfig")?;
         found.insert(target.to_owned(), String::from_utf8(data.0)?);
     }
     Ok(found)
@@ -107,7 +121,9 @@ impl Load {
         world.tutorial().await?;
         for (target, _) in TARGETS {
             for kind in ["steady", "rolling"] {
-                world.apply(&regional(target, &format!("{kind}-{name}-{target}"))).await?;
+                world
+                    .apply(&regional(target, &format!("{kind}-{name}-{target}")))
+                    .await?;
             }
         }
         world.running(DEFAULT, TARGETS.len() * 2 * STEADY).await?;
@@ -134,7 +150,10 @@ impl Load {
                 vec!["rollout", "status", &deployment, "--timeout=90s"],
             ];
             for args in commands {
-                world.source().kubectl(&[&args[..], &["--namespace", DEFAULT]].concat()).await?;
+                world
+                    .source()
+                    .kubectl(&[&args[..], &["--namespace", DEFAULT]].concat())
+                    .await?;
             }
         }
         self.check()
@@ -159,7 +178,10 @@ impl Load {
         for (target, _) in TARGETS {
             for kind in ["steady", "rolling"] {
                 let deployment = format!("deployment/{kind}-{}-{target}", self.name);
-                world.source().kubectl(&["delete", "--namespace", DEFAULT, &deployment]).await?;
+                world
+                    .source()
+                    .kubectl(&["delete", "--namespace", DEFAULT, &deployment])
+                    .await?;
             }
         }
         world.nothing_left(DEFAULT).await
@@ -211,7 +233,9 @@ async fn watch_nodes(client: kube::Client, trouble: Arc<Mutex<Vec<String>>>) {
                 let ready = conditions.clone().any(|c| c.type_ == "Ready" && c.status == "True");
                 if !ready {
                     let conditions: Vec<_> = conditions.cloned().collect();
-                    trouble.lock().push(format!("{} is not Ready: {conditions:?}", node.name_any()));
+                    trouble
+                        .lock()
+                        .push(format!("{} is not Ready: {conditions:?}", node.name_any()));
                 }
             }
         }

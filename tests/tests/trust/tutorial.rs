@@ -23,7 +23,13 @@ impl World {
         for (target, proof) in TARGETS {
             nodes.push(self.product.trust(target, DEFAULT, proof).await?);
         }
-        let label = ["label", "namespace", "--overwrite", DEFAULT, "multicluster-scheduler=enabled"];
+        let label = [
+            "label",
+            "namespace",
+            "--overwrite",
+            DEFAULT,
+            "multicluster-scheduler=enabled",
+        ];
         self.source().kubectl(&label).await?;
         Ok(nodes)
     }
@@ -57,7 +63,11 @@ pub fn tests() -> Vec<Test> {
                 Ok(Some(()))
             })
             .await?;
-            let status = world.kubeconfig_object(DEFAULT, target).await?.status.unwrap_or_default();
+            let status = world
+                .kubeconfig_object(DEFAULT, target)
+                .await?
+                .status
+                .unwrap_or_default();
             ensure!(
                 status.identity.as_deref() == Some("ns/default/id/default"),
                 "{target}, {proof:?}: {status:?}"

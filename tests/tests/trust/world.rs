@@ -62,7 +62,10 @@ impl World {
         let mut product = Product::start(&testbed, source, Role::Source, targets).await?;
         let link = Link::to(&product.target("us")?.cluster, 1).await?;
         let mut seats = product.targets.iter_mut();
-        let (eu, us) = (seats.find(|(name, _)| *name == "eu"), seats.find(|(name, _)| *name == "us"));
+        let (eu, us) = (
+            seats.find(|(name, _)| *name == "eu"),
+            seats.find(|(name, _)| *name == "us"),
+        );
         if let (Some((_, eu)), Some((_, us))) = (eu, us) {
             tokio::try_join!(eu.start_authproxy(1, None), us.start_authproxy(2, Some(&link)))?;
         }

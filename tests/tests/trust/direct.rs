@@ -1,0 +1,96 @@
+//! A target whose API server believes the source's tokens by itself, as manifests/direct-trust has it.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use multicluster_api::TargetRef;
+use serde_json::{Value, json};
+use testbed::eventually;
+use testbed::product::{base64, repository};
+
+use super::harness::{Test, test};
+use super::jwt;
+use super::tutorial::{DEFAULT, regional};
+use super::world::{SOON, World, describe, is_running};
+
+/// The audience of the files.
+const AUDIENCE: &str = "multicluster.admiralty.io/direct";
+
+pub fn tests() -> Vec<Test> {
+    vec![test("an_api_server_believes_the_source_by_itself", direct)]
+}
+
+fn file(name: &str) -> Result<String> {
+    let path = repository().join("manifests/direct-trust").join(name);
+    std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+}
+
+async fn direct(world: Arc<World>) -> Result<()> {
+    let (source, target) = (world.source(), world.target("direct"));
+    let mut config: Value = serde_saphyr::from_str(&file("authentication.yaml")?)?;
+    config["jwt"][0]["issuer"]["url"] = json!(source.url());
+    config["jwt"][0]["issuer"]["certificateAuthority"] = json!(source.authority().pair().certificate);
+    // As a whole, or the API server could read a part of it.
+    let new = world.authentication_config.with_extension("new");
+    std::fs::write(&new, config.to_string())?;
+    std::fs::rename(&new, &world.authentication_config)?;
+
+    target.apply_yaml(&file("target.yaml")?).await?;
+    let mut objects: Vec<Value> = serde_saphyr::from_multiple(&file("source.yaml")?)?;
+    objects[0]["spec"]["cluster"] = json!({
+        "server": target.url(),
+        "certificateAuthorityData": base64(&target.authority().pair().certificate),
+    });
+    for object in objects {
+        world.apply(&object).await?;
+    }
+    let label = [
+        "label",
+        "namespace",
+        "--overwrite",
+        DEFAULT,
+        "multicluster-scheduler=enabled",
+    ];
+    source.kubectl(&label).await?;
+    let node: String = TargetRef::namespaced(DEFAULT, "direct").virtual_node().into();
+    world.product.wait_node_ready(&node).await?;
+
+    world.apply(&regional("direct", "hello-direct")).await?;
+    eventually("4 delegates to run in direct", SOON, async || {
+        let delegates = world.delegates("direct", DEFAULT).await?;
+        let running = delegates.iter().filter(|pod| is_running(pod)).count();
+        ensure!(running == 4, "{}", describe(&delegates));
+        Ok(Some(()))
+    })
+    .await?;
+    let user = format!("{}ns/{DEFAULT}/id/default", testbed::product::PREFIX);
+    let created = world.audits["direct"].events("/namespaces/default/podchaperons")?;
+    let created: Vec<_> = created.iter().filter(|event| event["verb"] == "create").collect();
+    ensure!(!created.is_empty(), "no chaperon was made");
+    for event in created {
+        ensure!(
+            event["user"]["username"] == user && event["impersonatedUser"].is_null(),
+            "{event}"
+        );
+    }
+
+    // A token for another target is none here, nor is one of another issuer.
+    let port = target.url().rsplit(':').next().context("a port")?.parse()?;
+    let door = testbed::wire::Door::new(port, "127.0.0.1", &target.authority().pair().certificate, None)?;
+    for (audience, status) in [
+        (Some(AUDIENCE), 200),
+        (Some("multicluster.admiralty.io/other"), 401),
+        (None, 401),
+    ] {
+        let token = jwt::token(source, DEFAULT, "default", audience).await?;
+        let answer = door.clone().with_token(&token).get("/api").await?;
+        ensure!(answer.status == status, "{audience:?}: {}", answer.text());
+    }
+    source
+        .kubectl(&["delete", "deployment", "-n", DEFAULT, "hello-direct"])
+        .await?;
+    source
+        .kubectl(&["delete", "targets.multicluster.admiralty.io", "-n", DEFAULT, "direct"])
+        .await?;
+    Ok(())
+}
