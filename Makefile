@@ -37,14 +37,18 @@ down: ## End what `make up` started
 KUBECONFIG ?= $(HOME)/.kube/config
 OVERLAY ?= both
 KUBECTL ?= kubectl
-UNINSTALL := target/debug/multicluster-agent uninstall --kubeconfig $(KUBECONFIG) $(if $(CONTEXT),--context $(CONTEXT))
+ACCESS := --kubeconfig $(KUBECONFIG) $(if $(CONTEXT),--context $(CONTEXT))
+UNINSTALL := target/debug/multicluster-agent uninstall $(ACCESS)
 
 .PHONY: uninstall
 uninstall: ## Remove the product from a cluster: KUBECONFIG=FILE CONTEXT=NAME OVERLAY=source|target|both
 	$(CARGO) build --package multicluster-agent
 	$(UNINSTALL)
-	$(KUBECTL) --kubeconfig $(KUBECONFIG) $(if $(CONTEXT),--context $(CONTEXT)) \
-		delete --ignore-not-found -k manifests/overlays/$(OVERLAY)
+	@# The authenticating proxy, where there is one: without cert-manager its overlay could not even be deleted.
+	if [ -n "$$($(KUBECTL) $(ACCESS) get clusterrole multicluster-authproxy --ignore-not-found -o name)" ]; then \
+		$(KUBECTL) $(ACCESS) delete --ignore-not-found -k manifests/overlays/authproxy; \
+	fi
+	$(KUBECTL) $(ACCESS) delete --ignore-not-found -k manifests/overlays/$(OVERLAY)
 	$(UNINSTALL) --check
 
 ##### to change it

@@ -62,6 +62,7 @@ impl Leaving {
             // From now on plain pods serve, and those that come are found by their plain labels.
             let _ = tokio::time::timeout(PATIENCE, cleaner.originals()).await;
             let _ = tokio::time::timeout(PATIENCE, cleaner.imports(&self.cluster_name)).await;
+            let _ = tokio::time::timeout(PATIENCE, cleaner.kubeconfig_secrets()).await;
         }
         rights::release(cleaner, &self.client).await
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, Secret};
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
@@ -41,6 +41,11 @@ pub struct Reached {
     pub target: TargetRef,
     /// The connection.
     pub client: Client,
+}
+
+/// Secrets that are kubeconfigs of ours.
+pub fn kubeconfig_secrets() -> ListParams {
+    ListParams::default().fields(&format!("type={}", names::KUBECONFIG_SECRET))
 }
 
 /// Cleans one cluster up, and tells what it does.
@@ -248,6 +253,25 @@ impl Cleaner {
         found.retain(|pod| plan::is_delegate(&pod.metadata));
         let alive = found.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
         self.delete_all::<Pod>(alive.map(|pod| &pod.metadata), DeleteParams::default())
+            .await?;
+        Ok(found.len())
+    }
+
+    /// Delete the Secrets that Kubeconfigs made. The garbage collector may not, when the definition of Kubeconfigs goes with
+    /// them. What fails is told, and nothing else waits for it.
+    pub async fn kubeconfig_secrets(&self) {
+        match self.delete_kubeconfig_secrets().await {
+            Ok(0) => {}
+            Ok(count) => self.say(format!("Secrets of Kubeconfigs that were deleted: {count}")),
+            Err(error) => self.say(format!("Secrets of Kubeconfigs may be left: {error}")),
+        }
+    }
+
+    async fn delete_kubeconfig_secrets(&self) -> Result<usize, kube::Error> {
+        let all = Api::<Secret>::all(self.client.clone());
+        let mut found = all.list_metadata(&kubeconfig_secrets()).await?.items;
+        found.retain(|secret| plan::is_kubeconfig_secret(&secret.metadata));
+        self.delete_all::<Secret>(found.iter().map(|secret| &secret.metadata), DeleteParams::default())
             .await?;
         Ok(found.len())
     }

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+    ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, Service};
@@ -21,7 +24,7 @@ use multicluster_targets::cluster_name;
 use multicluster_targets::secret::connect;
 use serde::de::DeserializeOwned;
 
-use super::cleaner::{Cleaner, Reached, describe, describe_as, until_none};
+use super::cleaner::{Cleaner, Reached, describe, describe_as, kubeconfig_secrets, until_none};
 use super::{plan, rights};
 use crate::api_error;
 use crate::source::exposure;
@@ -104,6 +107,8 @@ async fn clean_up(cleaner: &Cleaner, client: &Client, name: Option<&str>) -> any
     until_none(deadline, || async { cleaner.proxy_pods(&ListParams::default()).await }).await?;
     cleaner.originals().await;
     cleaner.imports(&name).await;
+    // No target is connected any more.
+    cleaner.kubeconfig_secrets().await;
     // Sources that are still connected may send more until they lose their rights.
     cleaner.chaperons().await?;
     cleaner.delegates().await?;
@@ -215,6 +220,7 @@ async fn leftovers(client: &Client) -> Result<Vec<String>, kube::Error> {
         find::<PodChaperon>(client, &all, |_| true).await?,
         find::<Pod>(client, &delegates, plan::is_delegate).await?,
         find::<ClusterRoleBinding>(client, &all, plan::is_source_binding).await?,
+        find::<Secret>(client, &kubeconfig_secrets(), plan::is_kubeconfig_secret).await?,
         copies(client).await?,
         find::<Service>(client, &all, plan::is_rerouted).await?,
         exposure::withdraw::left(client).await?,
@@ -253,6 +259,8 @@ async fn manifests(client: &Client) -> Result<Vec<String>, kube::Error> {
         find::<Namespace>(client, &installed(), plan::is_installed).await?,
         find::<ClusterRole>(client, &installed(), plan::is_installed).await?,
         find::<ClusterRoleBinding>(client, &installed(), plan::is_installed).await?,
+        find::<ValidatingAdmissionPolicy>(client, &installed(), plan::is_installed).await?,
+        find::<ValidatingAdmissionPolicyBinding>(client, &installed(), plan::is_installed).await?,
     ]
     .concat())
 }

@@ -46,6 +46,11 @@ pub fn is_delegate(metadata: &ObjectMeta) -> bool {
     label(metadata, names::PARENT_UID).is_some() && has_owner(metadata, &api_version, "PodChaperon")
 }
 
+/// A Secret that a Kubeconfig made.
+pub fn is_kubeconfig_secret(metadata: &ObjectMeta) -> bool {
+    has_owner(metadata, &format!("{}/{}", names::GROUP, names::VERSION), "Kubeconfig")
+}
+
 /// A binding that the agent made for a Source.
 pub fn is_source_binding(metadata: &ObjectMeta) -> bool {
     label(metadata, grants::MANAGED_BY.0) == Some(grants::MANAGED_BY.1)
@@ -151,6 +156,11 @@ mod tests {
         )));
         assert!(!is_delegate(&meta(json!({ "labels": parent }))));
         assert!(!is_delegate(&meta(json!({ "ownerReferences": chaperon }))));
+        let kubeconfig = owner("multicluster.admiralty.io/v1alpha1", "Kubeconfig");
+        assert!(is_kubeconfig_secret(&meta(json!({ "ownerReferences": kubeconfig }))));
+        let other = owner("example.com/v1", "Kubeconfig");
+        assert!(!is_kubeconfig_secret(&meta(json!({ "ownerReferences": other }))));
+        assert!(!is_kubeconfig_secret(&meta(json!({ "name": "eu" }))));
         let managed = json!({ "app.kubernetes.io/managed-by": "multicluster-agent" });
         assert!(is_source_binding(&meta(
             json!({ "name": "multicluster-source-a-1", "labels": managed })

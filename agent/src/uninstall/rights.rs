@@ -27,6 +27,8 @@ const AGENT: &str = "multicluster-agent";
 const SOURCE: &str = "multicluster-agent-source";
 /// What it may do in a target.
 const TARGET: &str = "multicluster-agent-target";
+/// What it may do in a source to issue credentials, where that was not left out.
+const KUBECONFIGS: &str = "multicluster-agent-kubeconfigs";
 /// The role and the binding of the end.
 pub const LAST: &str = "multicluster-agent-uninstall";
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -60,7 +62,7 @@ pub async fn release(cleaner: &Cleaner, client: &Client) -> Result<(), kube::Err
     let cluster_bindings = Api::<ClusterRoleBinding>::all(client.clone());
     cleaner.release(&role_bindings, SOURCE, names::UNINSTALL).await?;
     cleaner.release(&roles, SOURCE, names::UNINSTALL).await?;
-    for name in [SOURCE, TARGET, AGENT] {
+    for name in [SOURCE, TARGET, KUBECONFIGS, AGENT] {
         retry(async || cleaner.release(&cluster_bindings, name, names::UNINSTALL).await).await?;
         retry(async || cleaner.release(&cluster_roles, name, names::UNINSTALL).await).await?;
     }
@@ -136,7 +138,7 @@ fn last_role(owner: OwnerReference) -> ClusterRole {
             rule(
                 RBAC,
                 &["clusterroles", "clusterrolebindings", "roles", "rolebindings"],
-                &[AGENT, SOURCE, TARGET],
+                &[AGENT, SOURCE, TARGET, KUBECONFIGS],
             ),
         ]),
         ..Default::default()
@@ -171,7 +173,7 @@ mod tests {
 
     fn manifests() -> Vec<Value> {
         let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/base/agent");
-        let files = ["deployment", "source", "target", "self"].map(|folder| base.join(folder).join("rbac.yaml"));
+        let files = ["deployment", "source", "target", "self", "kubeconfigs"].map(|folder| base.join(folder).join("rbac.yaml"));
         files
             .iter()
             .flat_map(|file| serde_saphyr::from_multiple(&std::fs::read_to_string(file).unwrap()).unwrap())
@@ -196,7 +198,7 @@ mod tests {
             format!("Role {SOURCE}"),
             format!("RoleBinding {SOURCE}"),
         ]);
-        for name in [AGENT, SOURCE, TARGET] {
+        for name in [AGENT, SOURCE, TARGET, KUBECONFIGS] {
             released.extend([format!("ClusterRole {name}"), format!("ClusterRoleBinding {name}")]);
         }
         assert_eq!(held, released);
