@@ -6,7 +6,8 @@ SHELL := bash
 
 CARGO ?= cargo
 TESTBED := $(CARGO) run --package multicluster-tests --bin testbed --
-PRODUCT := --bins $(foreach part,agent authproxy extender webhook,--package multicluster-$(part))
+PRODUCT := --bins --package multicluster-agent --package multicluster-authproxy --package multicluster-extender \
+	--package multicluster-webhook
 
 .PHONY: help
 help: ## List the commands
