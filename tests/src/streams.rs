@@ -5,6 +5,9 @@
 //! kubectl exec ─────────▶ API server ──▶ kwok ──▶ the command, on this machine
 //! kubectl port-forward ─▶ API server ──▶ kwok ──▶ a TCP server of the test, which sends back what it gets
 //! ```
+//!
+//! NOTE: kwok does not tell a command that its standard input has ended (pkg/utils/exec keeps the pipe open): let it read so
+//! much and no more, as `head -c` does.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,47 +1,47 @@
-//! A target whose API server believes the source's tokens by itself, as manifests/direct-trust has it.
+//! A target whose API server believes the source's tokens by itself, as docs/direct-trust.md has it.
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
-use multicluster_api::TargetRef;
+use anyhow::{Context, Result, anyhow, ensure};
+use multicluster_api::{TargetRef, names};
 use serde_json::{Value, json};
 use testbed::eventually;
-use testbed::product::{base64, repository};
+use testbed::product::{base64, object};
 
 use super::harness::{Test, test};
 use super::jwt;
+use super::pages::objects;
 use super::tutorial::{DEFAULT, regional};
 use super::world::{SOON, World, describe, is_running};
-
-/// The audience of the files.
-const AUDIENCE: &str = "multicluster.admiralty.io/direct";
 
 pub fn tests() -> Vec<Test> {
     vec![test("an_api_server_believes_the_source_by_itself", direct)]
 }
 
-fn file(name: &str) -> Result<String> {
-    let path = repository().join("manifests/direct-trust").join(name);
-    std::fs::read_to_string(&path).with_context(|| path.display().to_string())
-}
-
 async fn direct(world: Arc<World>) -> Result<()> {
     let (source, target) = (world.source(), world.target("direct"));
-    let mut config: Value = serde_saphyr::from_str(&file("authentication.yaml")?)?;
-    config["jwt"][0]["issuer"]["url"] = json!(source.url());
+    let address = target.url().trim_start_matches("https://");
+    let authority = base64(&target.authority().pair().certificate);
+    let words = [
+        ("https://oidc.source.example.com", source.url()),
+        ("eu.example.com:6443", address),
+        ("LS0t...", authority.as_str().unwrap_or_default()),
+    ];
+    let [mut config, mut kubeconfig]: [Value; 2] =
+        objects("direct-trust.md", &words)?.try_into().map_err(|_| anyhow!("the page has two files"))?;
     config["jwt"][0]["issuer"]["certificateAuthority"] = json!(source.authority().pair().certificate);
     // As a whole, or the API server could read a part of it.
     let new = world.authentication_config.with_extension("new");
     std::fs::write(&new, config.to_string())?;
     std::fs::rename(&new, &world.authentication_config)?;
 
-    target.apply_yaml(&file("target.yaml")?).await?;
-    let mut objects: Vec<Value> = serde_saphyr::from_multiple(&file("source.yaml")?)?;
-    objects[0]["spec"]["cluster"] = json!({
-        "server": target.url(),
-        "certificateAuthorityData": base64(&target.authority().pair().certificate),
-    });
-    for object in objects {
+    let user = format!("{}ns/{DEFAULT}/id/default", testbed::product::PREFIX);
+    let may = object("Source", DEFAULT, "management", json!({ "userName": user }));
+    target.apply_yaml(&may.to_string()).await?;
+    kubeconfig["metadata"]["name"] = json!("direct");
+    kubeconfig["spec"]["secretName"] = json!("direct");
+    let secret = json!({ "kubeconfigSecret": { "name": "direct" } });
+    for object in [kubeconfig, object("Target", DEFAULT, "direct", secret)] {
         world.apply(&object).await?;
     }
     let label = [
@@ -63,7 +63,6 @@ async fn direct(world: Arc<World>) -> Result<()> {
         Ok(Some(()))
     })
     .await?;
-    let user = format!("{}ns/{DEFAULT}/id/default", testbed::product::PREFIX);
     let created = world.audits["direct"].events("/namespaces/default/podchaperons")?;
     let created: Vec<_> = created.iter().filter(|event| event["verb"] == "create").collect();
     ensure!(!created.is_empty(), "no chaperon was made");
@@ -75,10 +74,11 @@ async fn direct(world: Arc<World>) -> Result<()> {
     }
 
     // A token for another target is none here, nor is one of another issuer.
+    let audience = format!("{}{address}", names::AUDIENCE_PREFIX);
     let port = target.url().rsplit(':').next().context("a port")?.parse()?;
     let door = testbed::wire::Door::new(port, "127.0.0.1", &target.authority().pair().certificate, None)?;
     for (audience, status) in [
-        (Some(AUDIENCE), 200),
+        (Some(audience.as_str()), 200),
         (Some("multicluster.admiralty.io/other"), 401),
         (None, 401),
     ] {

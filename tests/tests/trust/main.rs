@@ -22,6 +22,7 @@ mod jwt;
 mod kubectl;
 #[path = "../high_availability/observer.rs"]
 mod observer;
+mod pages;
 mod passing;
 mod revocation;
 mod rotation;

@@ -3,12 +3,13 @@
 use anyhow::{Result, ensure};
 use kube::Api;
 use multicluster_api::Kubeconfig;
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::eventually;
 use testbed::product::Proof;
 
 use super::fixtures::Template;
 use super::harness::{Test, test};
+use super::pages::objects;
 use super::world::{REGION, SOON, World};
 
 /// The tutorial's namespace.
@@ -51,6 +52,9 @@ pub fn regional(target: &str, name: &str) -> serde_json::Value {
 
 pub fn tests() -> Vec<Test> {
     vec![test("the_tutorials_configuration", async |world| {
+        for (target, proof) in TARGETS {
+            as_documented(&world, target, proof).await?;
+        }
         world.tutorial().await?;
         for (target, _) in TARGETS {
             world.apply(&regional(target, &format!("hello-world-{target}"))).await?;
@@ -98,4 +102,45 @@ pub fn tests() -> Vec<Test> {
         }
         Ok(())
     })]
+}
+
+/// What is written here is what docs/trust.md says, but for the addresses, and the name in the certificate.
+async fn as_documented(world: &World, target: &str, proof: Proof) -> Result<()> {
+    let mut connection = world.product.connection(target, DEFAULT, proof).await?;
+    let cluster = &mut connection.source[0]["spec"]["cluster"];
+    ensure!(cluster["tlsServerName"].is_string());
+    cluster.as_object_mut().map(|cluster| cluster.remove("tlsServerName"));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (server, authority) = (text(&cluster["server"]), text(&cluster["certificateAuthorityData"]));
+    let address = server.trim_start_matches("https://");
+    let words = [
+        ("$PROXY_CA", authority.as_str()),
+        ("LS0t...", &authority),
+        ("$PROXY\n", &format!("{server}\n")),
+        ("https://authproxy.eu.example.com\n", &format!("{server}\n")),
+        ("authproxy.eu.example.com:443", address),
+        ("https://oidc.example.com/id/management", world.source().url()),
+        ("$SOURCE_CA", &text(&connection.target[0]["spec"]["certificateAuthorityData"])),
+        ("name: eu\n", &format!("name: {target}\n")),
+        ("secretName: eu\n", &format!("secretName: {target}\n")),
+    ];
+    let mut documented = objects("trust.md", &words)?;
+    // The last two are the page's section on tokens.
+    let with_tokens = documented.split_off(documented.len() - 2);
+    if proof == Proof::Token {
+        let account = with_tokens[0]["spec"]["token"].clone();
+        ensure!(account == json!({ "serviceAccountName": "default" }), "{account}");
+        connection.source[0]["spec"]["token"] = account;
+        let oidc = &mut connection.target[0]["spec"]["oidc"];
+        oidc.as_object_mut().map(|oidc| oidc.remove("certificateAuthorityData"));
+        for object in with_tokens {
+            documented.retain(|other| other["kind"] != object["kind"]);
+            documented.push(object);
+        }
+    }
+    for written in connection.target.iter().chain(&connection.source) {
+        let page = documented.iter().find(|object| object["kind"] == written["kind"]);
+        ensure!(page == Some(written), "written is {written}, the page says {page:?}");
+    }
+    Ok(())
 }
