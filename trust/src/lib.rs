@@ -26,10 +26,12 @@ pub mod kubeconfig_spec;
 mod pem;
 pub mod prefix;
 pub mod provider;
+#[cfg(test)]
+mod testing;
 pub mod tokens;
 mod urls;
 
-pub use caller::{Caller, Denied, Proven};
+pub use caller::{Caller, Denied, Evidence, Proven};
 pub use decide::{Refusal, Trust, Trusted};
 pub use identity::Identity;
 pub use prefix::Prefix;
