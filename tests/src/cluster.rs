@@ -18,13 +18,14 @@ use kube::{
 use parking_lot::Mutex;
 
 use crate::{
-    Authority, NodePool, Process, Scheduler, Testbed,
+    Authority, KeyPair, NodePool, Process, Scheduler, Testbed,
     components::{self, Certificates, Ports},
     kubeconfig::{self, Server},
     nodes,
     ports::free_port,
     scheduler, wait,
     wait::eventually,
+    wire::Door,
 };
 
 /// How long a cluster may take to start, on a machine that is busy otherwise.
@@ -245,6 +246,12 @@ impl Cluster {
     /// The API server's URL.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The API server, called with this certificate.
+    pub fn door(&self, certificate: Option<&KeyPair>) -> Result<Door> {
+        let authority = &self.certificates.authority.pair().certificate;
+        Door::new(self.ports.apiserver, "127.0.0.1", authority, certificate)
     }
 
     /// The authority that signed the API server's certificate, and that it accepts client certificates from.

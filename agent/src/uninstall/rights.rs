@@ -173,7 +173,8 @@ mod tests {
 
     fn manifests() -> Vec<Value> {
         let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/base/agent");
-        let files = ["deployment", "source", "target", "self", "kubeconfigs"].map(|folder| base.join(folder).join("rbac.yaml"));
+        let files =
+            ["deployment", "source", "target", "self", "kubeconfigs"].map(|folder| base.join(folder).join("rbac.yaml"));
         files
             .iter()
             .flat_map(|file| serde_saphyr::from_multiple(&std::fs::read_to_string(file).unwrap()).unwrap())

@@ -8,11 +8,13 @@
 //! failover ─▶ source + 2 targets, one of them hangs                     seconds until noticed, mended, cleaned up
 //! follow ───▶ source with 5,000 ConfigMaps + 2 targets                  seconds until a change arrives, memory
 //! dns ──────▶ source + 2 targets, one of them hangs or has no pods      seconds until its address is in no answer
+//! authproxy ▶ a target with the authenticating proxy                   as slow as the API server itself
 //! soak ─────▶ source + 3 targets, things break at random                faults, promises broken
 //! ```
 //!
 //! All load stays on loopback. See docs/benchmarks.md for what the numbers mean.
 
+mod authproxy;
 mod binds;
 mod dns;
 mod failover;
@@ -80,12 +82,14 @@ pub enum Part {
     Follow,
     /// A name that leads to targets.
     Dns,
+    /// The authenticating proxy against the API server itself.
+    Authproxy,
     /// Two minutes of the soak.
     Soak,
 }
 
 impl Part {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Webhook,
         Self::Filter,
         Self::Pods,
@@ -93,6 +97,7 @@ impl Part {
         Self::Failover,
         Self::Follow,
         Self::Dns,
+        Self::Authproxy,
         Self::Soak,
     ];
 
@@ -105,6 +110,7 @@ impl Part {
             Self::Failover => "failover",
             Self::Follow => "follow",
             Self::Dns => "dns",
+            Self::Authproxy => "authproxy",
             Self::Soak => "soak",
         }
     }
@@ -145,6 +151,7 @@ async fn measure(part: Part, args: &Args, programs: &Programs, dir: &Path, summa
         Part::Failover => failover::measure(&testbed, args.repeat.into(), summary).await,
         Part::Follow => follow::measure(&testbed, summary).await,
         Part::Dns => dns::measure(&testbed, args.repeat.into(), summary).await,
+        Part::Authproxy => authproxy::measure(&testbed, args.repeat.into(), summary).await,
         Part::Soak => measure_soak(summary).await,
     }
     .with_context(|| format!("measuring {}", part.name()))

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use multicluster_api::names;
+use serde_json::{Value, json};
 
 use super::seat::{identity, serving_env, spawn_all};
-use super::{NAMESPACE, Replicas, Seat, admin_get, install};
+use super::{NAMESPACE, Replicas, Seat, admin_get, base64, install};
 use crate::balancer::Balancer;
-use crate::{Link, free_port};
+use crate::wire::Door;
+use crate::{KeyPair, Link, free_port};
 
 /// The overlay with the proxy's manifests.
 const OVERLAY: &str = "authproxy";
@@ -40,6 +42,28 @@ impl Authproxy {
     pub fn authority(&self) -> Result<String> {
         let path = self.tls.join("ca.crt");
         std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+    }
+
+    /// The proxy, called with this certificate.
+    pub fn door(&self, certificate: Option<&KeyPair>) -> Result<Door> {
+        Door::new(self.port, &Self::server_name(), &self.authority()?, certificate)
+    }
+
+    /// A kubeconfig (JSON, which is YAML too) that leads to it, with these credentials, for a namespace.
+    pub fn kubeconfig(&self, credentials: &Value, namespace: &str) -> Result<String> {
+        let cluster = json!({
+            "server": self.url(),
+            "certificate-authority-data": base64(&self.authority()?),
+            "tls-server-name": Self::server_name(),
+        });
+        let context = json!({ "cluster": "proxy", "user": "caller", "namespace": namespace });
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "proxy",
+            "clusters": [{ "name": "proxy", "cluster": cluster }],
+            "users": [{ "name": "caller", "user": credentials }],
+            "contexts": [{ "name": "proxy", "context": context }],
+        });
+        Ok(config.to_string())
     }
 
     /// Metrics of the first replica.

@@ -31,7 +31,7 @@ pub use install::{Role, point_at_extender};
 pub use programs::{Profile, Programs};
 pub use replicas::{Replica, Replicas};
 pub use seat::{Seat, admin_get};
-pub use trust::{Connection, PREFIX, Proof, base64, identity_authority, object};
+pub use trust::{Connection, PREFIX, Proof, base64, credentials, identity_authority, object};
 
 use crate::{ClusterOptions, Testbed};
 

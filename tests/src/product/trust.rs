@@ -11,7 +11,7 @@ use multicluster_api::{TargetRef, names};
 use serde_json::{Value, json};
 
 use super::{Authproxy, NAMESPACE, Product};
-use crate::Cluster;
+use crate::{Cluster, KeyPair};
 
 /// What the names of a source's users begin with in targets.
 pub const PREFIX: &str = "spiffe://management/";
@@ -125,6 +125,14 @@ pub async fn identity_authority(source: &Cluster) -> Result<String> {
 
 /// The Secret of the authority behind [`names::IDENTITY_ISSUER`].
 const IDENTITY_CA: &str = "multicluster-identity-ca";
+
+/// The user part of a kubeconfig, with a certificate.
+pub fn credentials(pair: &KeyPair) -> Value {
+    json!({
+        "client-certificate-data": base64(&pair.certificate),
+        "client-key-data": base64(&pair.key),
+    })
+}
 
 /// As Kubernetes writes bytes in JSON.
 pub fn base64(text: &str) -> Value {

@@ -185,7 +185,7 @@ impl Bearer {
 }
 
 /// What a Source's user may read, and does not exist.
-fn chaperon(namespace: &str, name: &str) -> String {
+pub fn chaperon(namespace: &str, name: &str) -> String {
     format!("/apis/multicluster.admiralty.io/v1alpha1/namespaces/{namespace}/podchaperons/{name}")
 }
 

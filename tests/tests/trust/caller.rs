@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use testbed::product::{Authproxy, base64, object};
+use testbed::product::{Authproxy, base64, credentials, object};
 use testbed::wire::Door;
 use testbed::{Authority, KeyPair, eventually};
 
@@ -73,25 +73,17 @@ impl World {
 
     /// A target's proxy, called with this certificate.
     pub fn door(&self, target: &str, pair: Option<&KeyPair>) -> Result<Door> {
-        let proxy = self.proxy(target)?;
-        Door::new(proxy.port, &Authproxy::server_name(), &proxy.authority()?, pair)
+        self.proxy(target)?.door(pair)
     }
 
     /// A kubeconfig file for a target's proxy with these credentials.
-    pub fn kubeconfig(&self, target: &str, name: &str, user: &Value) -> Result<PathBuf> {
-        let proxy = self.proxy(target)?;
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "proxy",
-            "clusters": [{ "name": target, "cluster": {
-                "server": proxy.url(),
-                "certificate-authority-data": base64(&proxy.authority()?),
-                "tls-server-name": Authproxy::server_name(),
-            }}],
-            "users": [{ "name": "caller", "user": user }],
-            "contexts": [{ "name": "proxy", "context": { "cluster": target, "user": "caller", "namespace": name } }],
-        });
-        let path = self.product.testbed.dir().join(format!("{target}-{name}.kubeconfig"));
-        std::fs::write(&path, config.to_string())?;
+    pub fn kubeconfig(&self, target: &str, namespace: &str, user: &Value) -> Result<PathBuf> {
+        let path = self
+            .product
+            .testbed
+            .dir()
+            .join(format!("{target}-{namespace}.kubeconfig"));
+        std::fs::write(&path, self.proxy(target)?.kubeconfig(user, namespace)?)?;
         Ok(path)
     }
 }
@@ -158,12 +150,4 @@ impl Caller {
             .context("the pod")
             .map(drop)
     }
-}
-
-/// The user part of a kubeconfig.
-pub fn credentials(pair: &KeyPair) -> Value {
-    json!({
-        "client-certificate-data": base64(&pair.certificate),
-        "client-key-data": base64(&pair.key),
-    })
 }

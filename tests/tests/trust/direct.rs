@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use multicluster_api::{TargetRef, names};
 use serde_json::{Value, json};
 use testbed::eventually;
@@ -27,8 +27,9 @@ async fn direct(world: Arc<World>) -> Result<()> {
         ("eu.example.com:6443", address),
         ("LS0t...", authority.as_str().unwrap_or_default()),
     ];
-    let [mut config, mut kubeconfig]: [Value; 2] =
-        objects("direct-trust.md", &words)?.try_into().map_err(|_| anyhow!("the page has two files"))?;
+    let [mut config, mut kubeconfig]: [Value; 2] = objects("direct-trust.md", &words)?
+        .try_into()
+        .map_err(|_| anyhow!("the page has two files"))?;
     config["jwt"][0]["issuer"]["certificateAuthority"] = json!(source.authority().pair().certificate);
     // As a whole, or the API server could read a part of it.
     let new = world.authentication_config.with_extension("new");
@@ -75,8 +76,7 @@ async fn direct(world: Arc<World>) -> Result<()> {
 
     // A token for another target is none here, nor is one of another issuer.
     let audience = format!("{}{address}", names::AUDIENCE_PREFIX);
-    let port = target.url().rsplit(':').next().context("a port")?.parse()?;
-    let door = testbed::wire::Door::new(port, "127.0.0.1", &target.authority().pair().certificate, None)?;
+    let door = target.door(None)?;
     for (audience, status) in [
         (Some(audience.as_str()), 200),
         (Some("multicluster.admiralty.io/other"), 401),

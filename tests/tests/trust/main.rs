@@ -12,6 +12,7 @@ mod bad_input;
 mod caller;
 #[path = "../e2e/world.rs"]
 mod clusters;
+mod credentials;
 mod direct;
 #[path = "../e2e/fixtures.rs"]
 mod fixtures;
@@ -41,6 +42,7 @@ fn main() {
         bad_input::tests(),
         who_may::tests(),
         issuing::tests(),
+        credentials::tests(),
         direct::tests(),
     ]
     .into_iter()

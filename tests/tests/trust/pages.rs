@@ -27,6 +27,8 @@ pub fn objects(page: &str, words: &[(&str, &str)]) -> Result<Vec<Value>> {
 /// Where the next YAML begins, and what ends it.
 fn next(text: &str) -> Option<(usize, &'static str)> {
     let begins = [("```yaml\n", "\n```"), ("<<EOF\n", "\nEOF")];
-    let found = begins.iter().filter_map(|(begin, end)| Some((text.find(begin)? + begin.len(), *end)));
+    let found = begins
+        .iter()
+        .filter_map(|(begin, end)| Some((text.find(begin)? + begin.len(), *end)));
     found.min_by_key(|(at, _)| *at)
 }

@@ -66,7 +66,11 @@ async fn streams(world: &World, caller: &Caller, protocol: Protocol) -> Result<(
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect();
     let copied = kubectl
-        .output(&["exec", "--stdin", "web", "--", "head", "-c", "3000000"], &file, protocol)
+        .output(
+            &["exec", "--stdin", "web", "--", "head", "-c", "3000000"],
+            &file,
+            protocol,
+        )
         .await?;
     ensure!(
         copied.status.success() && copied.stdout == file,
@@ -149,8 +153,7 @@ async fn objects(caller: &Caller) -> Result<()> {
 fn directly(world: &World, target: &str) -> Result<Door> {
     let cluster = world.target(target);
     let admin = cluster.authority().client("kubernetes-admin", Some("system:masters"))?;
-    let port = cluster.url().rsplit(':').next().context("a port")?.parse()?;
-    Door::new(port, "127.0.0.1", &cluster.authority().pair().certificate, Some(&admin))
+    cluster.door(Some(&admin))
 }
 
 /// The same request, directly and by way of the proxy, has the same answer.
@@ -334,7 +337,7 @@ async fn restart(world: std::sync::Arc<World>) -> Result<()> {
     let kubeconfig = std::fs::read_to_string(world.kubeconfig(
         "eu",
         caller.namespace,
-        &super::caller::credentials(&caller.pair),
+        &testbed::product::credentials(&caller.pair),
     )?)?;
     let configs = Api::<ConfigMap>::namespaced(testbed::client_of(&kubeconfig).await?, caller.namespace);
     let watch = watcher(configs.clone(), watcher::Config::default())

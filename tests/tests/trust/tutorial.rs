@@ -120,7 +120,10 @@ async fn as_documented(world: &World, target: &str, proof: Proof) -> Result<()> 
         ("https://authproxy.eu.example.com\n", &format!("{server}\n")),
         ("authproxy.eu.example.com:443", address),
         ("https://oidc.example.com/id/management", world.source().url()),
-        ("$SOURCE_CA", &text(&connection.target[0]["spec"]["certificateAuthorityData"])),
+        (
+            "$SOURCE_CA",
+            &text(&connection.target[0]["spec"]["certificateAuthorityData"]),
+        ),
         ("name: eu\n", &format!("name: {target}\n")),
         ("secretName: eu\n", &format!("secretName: {target}\n")),
     ];

@@ -18,15 +18,17 @@ const INSTALLED: &str = "multicluster-scheduler";
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("the_proxy_itself_may_be_nobody_else", proxy),
+        test("the_proxy_itself_may_be_nobody_else", |world| proxy(world, "may-proxy")),
         test("a_provider_speaks_for_its_own_namespace", own_namespace),
         test("providers_do_not_share_names_or_proofs", overlaps),
-        test("the_sources_agent_issues_for_targets_alone", agent),
+        test("the_sources_agent_issues_for_targets_alone", |world| {
+            agent(world, "may-agent")
+        }),
     ]
 }
 
 /// kubectl straight to a cluster's API server as one of the product's ServiceAccounts.
-async fn as_account(world: &World, cluster: &Cluster, account: &str) -> Result<Kubectl> {
+pub async fn as_account(world: &World, cluster: &Cluster, account: &str) -> Result<Kubectl> {
     let path = world
         .product
         .testbed
@@ -36,8 +38,9 @@ async fn as_account(world: &World, cluster: &Cluster, account: &str) -> Result<K
     world.kubectl(&path)
 }
 
-async fn proxy(world: Arc<World>) -> Result<()> {
-    let caller = world.caller("us", "may-proxy").await?;
+/// The proxy's ServiceAccount, tried.
+pub async fn proxy(world: Arc<World>, namespace: &'static str) -> Result<()> {
+    let caller = world.caller("us", namespace).await?;
     let proxy = as_account(&world, world.target("us"), "multicluster-authproxy").await?;
     let get = ["get", "configmaps", "--namespace", caller.namespace];
     // Whom the trust names, it may be.
@@ -215,14 +218,16 @@ async fn overlaps(world: Arc<World>) -> Result<()> {
     Ok(())
 }
 
-async fn agent(world: Arc<World>) -> Result<()> {
+/// The ServiceAccount of the source's agent, tried.
+pub async fn agent(world: Arc<World>, namespace: &'static str) -> Result<()> {
+    super::fixtures::namespace(&world, namespace).await?;
     let agent = as_account(&world, world.source(), "multicluster-agent").await?;
     for audience in [
         "",
         "--audience=https://kubernetes.default.svc",
         "--audience=multicluster.admiralty.i",
     ] {
-        let mut args = vec!["create", "token", "default", "--namespace", DEFAULT];
+        let mut args = vec!["create", "token", "default", "--namespace", namespace];
         args.extend(Some(audience).filter(|audience| !audience.is_empty()));
         let message = agent.refused(&args).await?;
         ensure!(
@@ -232,15 +237,15 @@ async fn agent(world: Arc<World>) -> Result<()> {
     }
     let issuer = format!("--audience={}", world.source().url());
     agent
-        .refused(&["create", "token", "default", "--namespace", DEFAULT, &issuer])
+        .refused(&["create", "token", "default", "--namespace", namespace, &issuer])
         .await?;
     let both = ["--audience=multicluster.admiralty.io/x", &issuer];
     agent
-        .refused(&[&["create", "token", "default", "--namespace", DEFAULT][..], &both].concat())
+        .refused(&[&["create", "token", "default", "--namespace", namespace][..], &both].concat())
         .await?;
     let long = ["--audience=multicluster.admiralty.io/x", "--duration=48h"];
     agent
-        .refused(&[&["create", "token", "default", "--namespace", DEFAULT][..], &long].concat())
+        .refused(&[&["create", "token", "default", "--namespace", namespace][..], &long].concat())
         .await?;
     // One for a target is none here.
     let token = agent
@@ -249,15 +254,14 @@ async fn agent(world: Arc<World>) -> Result<()> {
             "token",
             "default",
             "--namespace",
-            DEFAULT,
+            namespace,
             "--audience=multicluster.admiralty.io/x",
         ])
         .await?;
     let (_, claims) = jwt::read(token.trim())?;
     ensure!(claims["aud"] == json!(["multicluster.admiralty.io/x"]), "{claims}");
     let cluster = world.source();
-    let port = cluster.url().rsplit(':').next().context("a port")?.parse()?;
-    let door = testbed::wire::Door::new(port, "127.0.0.1", &cluster.authority().pair().certificate, None)?;
+    let door = cluster.door(None)?;
     let answer = door.with_token(token.trim()).get("/api").await?;
     ensure!(answer.status == 401, "{}: {}", answer.status, answer.text());
     // Secrets of other types stay as they are.
@@ -268,7 +272,7 @@ async fn agent(world: Arc<World>) -> Result<()> {
             "generic",
             "not-ours",
             "--namespace",
-            DEFAULT,
+            namespace,
             "--from-literal=a=b",
         ])
         .await?;
@@ -277,7 +281,7 @@ async fn agent(world: Arc<World>) -> Result<()> {
         &["patch", "secret", "not-ours", "--patch", r#"{"stringData":{"a":"c"}}"#],
         &["delete", "secret", "not-ours"],
     ] {
-        agent.refused(&[args, &["--namespace", DEFAULT]].concat()).await?;
+        agent.refused(&[args, &["--namespace", namespace]].concat()).await?;
     }
     Ok(())
 }
