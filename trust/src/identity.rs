@@ -63,3 +63,6 @@ impl fmt::Display for Identity {
         write!(f, "ns/{}/id/{}", self.namespace, self.name)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,3 +62,6 @@ impl fmt::Display for Prefix {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;
