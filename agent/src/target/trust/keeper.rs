@@ -1,143 +1,119 @@
 //! Watches providers, Sources and the ClusterRole; keeps the role's rules and the providers' conditions.
+//!
+//! The role comes first: a condition that cannot be written, or not soon, holds nothing else up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::{BoxStream, select_all};
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, FuturesUnordered, select_all};
 use futures::{FutureExt, StreamExt, stream};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::watcher::Config;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client};
 use multicluster_api::{ClusterSource, Source, TrustedIdentityProvider, names};
 use multicluster_trust::ProviderRef;
 use serde_json::json;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::index::{Decision, Index, News};
 use super::role::Role;
+use super::tell::{CallError, Teller, call};
 use super::verdict::{RoleState, Verdict};
 use crate::api_error;
 use crate::changes::{Change, changes};
 use crate::events::Events;
 use crate::metrics::Metrics;
 
-/// Shortest time between two rounds that wrote something: what changes meanwhile is written together.
+/// Shortest time between two writes of the role: what changes meanwhile is written together.
 const PERIOD: Duration = Duration::from_millis(100);
 /// Pause before what has failed is tried again. Whoever was to lose something must not keep it for long.
 const RETRY: Duration = Duration::from_millis(500);
 /// How often the ClusterRole is read, also when its watch says nothing.
 const CHECK: Duration = Duration::from_secs(10);
-/// How long a call may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// Conditions written in one round, between which the ClusterRole is looked at again.
+/// Conditions that are being written at a time.
 const CONDITIONS: usize = 16;
 /// So many failures in a row are no accident: rights that have just been given take a moment to count.
 const ACCIDENTS: u32 = 2;
-/// Longest part of a message that others have written.
-const MAX_QUOTE: usize = 1024;
 
 /// Follow who is trusted until `stop`.
 pub async fn run(client: Client, events: Events, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut keeper = Keeper {
+        teller: Teller::new(client.clone(), events),
         client,
-        events,
         metrics,
         index: Index::default(),
         failures: 0,
+        not_before: Instant::now(),
+        busy: BTreeSet::new(),
+        calls: FuturesUnordered::new(),
     };
     tokio::select! { () = keeper.follow() => {}, () = stop.cancelled() => {} }
 }
 
 struct Keeper {
     client: Client,
-    events: Events,
+    teller: Teller,
     metrics: Arc<Metrics>,
     index: Index,
     /// How often in a row the ClusterRole could not be written.
     failures: u32,
+    /// When it may be written again.
+    not_before: Instant,
+    /// Providers whose condition is being written.
+    busy: BTreeSet<ProviderRef>,
+    calls: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
-/// Why a call has failed.
-#[derive(Debug, thiserror::Error)]
-enum CallError {
-    #[error(transparent)]
-    Kube(#[from] kube::Error),
-    #[error("no answer within {} s", TIMEOUT.as_secs())]
-    Late(#[from] tokio::time::error::Elapsed),
-}
-
-impl CallError {
-    /// What the API server says, if it has understood and refuses.
-    fn refusal(&self) -> Option<String> {
-        match self {
-            Self::Kube(error) => api_error::refusal(error).map(|message| message.chars().take(MAX_QUOTE).collect()),
-            Self::Late(_) => None,
-        }
-    }
-}
-
-async fn call<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
-    Ok(timeout(TIMEOUT, request).await??)
-}
-
-/// How a round went.
-#[derive(Default)]
-struct Round {
-    wrote: bool,
-    again: bool,
-    failed: bool,
+/// A call that went on beside the work.
+enum Done {
+    /// A condition; the provider as it is now, unless it is gone.
+    Told(ProviderRef, Result<Option<TrustedIdentityProvider>, CallError>),
+    /// The role as it is now, unless there is none.
+    Read(Result<Option<ClusterRole>, CallError>),
 }
 
 impl Keeper {
     async fn follow(&mut self) {
         let mut news = self.news();
-        let mut check = tokio::time::interval(CHECK);
-        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut check = interval(CHECK);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next: Option<Instant> = None;
         loop {
             let due = next.unwrap_or_else(Instant::now);
+            let mut failed = false;
             tokio::select! {
                 Some(one) = news.next() => self.index.take(one),
-                () = sleep_until(due), if next.is_some() => {}
-                _ = check.tick() => self.read_role().await,
+                Some(done) = self.calls.next() => failed = !self.take(done),
+                () = sleep_until(due), if next.is_some() => next = None,
+                _ = check.tick() => self.read_role(),
             }
             while let Some(Some(one)) = news.next().now_or_never() {
                 self.index.take(one);
             }
-            let began = Instant::now();
-            let round = self.round().await;
-            if round.wrote {
-                sleep_until(began + PERIOD).await;
-            }
-            next = match round {
-                Round { again: true, .. } => Some(began),
-                Round { failed: true, .. } => Some(began + RETRY),
-                _ => None,
+            let again = match self.index.decide() {
+                Some(decision) => self.keep(&decision, failed).await,
+                None => None,
             };
+            next = [next, again].into_iter().flatten().min();
         }
     }
 
     fn news(&self) -> stream::SelectAll<BoxStream<'static, News>> {
         let client = || self.client.clone();
-        let by_name = Config::default().fields(&format!("metadata.name={}", names::IMPERSONATION_ROLE));
+        let all = Config::default;
+        let by_name = all().fields(&format!("metadata.name={}", names::IMPERSONATION_ROLE));
         // Not those of the grants: whoever loses something does not wait for what others are given.
-        let sources = changes("sources".into(), Api::<Source>::all(client()), Config::default());
-        let cluster = changes(
-            "clustersources".into(),
-            Api::<ClusterSource>::all(client()),
-            Config::default(),
-        );
-        let providers = changes(
-            "trustedidentityproviders".into(),
-            Api::<TrustedIdentityProvider>::all(client()),
-            Config::default(),
-        );
-        let role = changes("clusterroles".into(), Api::<ClusterRole>::all(client()), by_name);
+        let sources = changes("sources".into(), Api::<Source>::all(client()), all());
+        let cluster = changes("clustersources".into(), Api::<ClusterSource>::all(client()), all());
+        let providers = Api::<TrustedIdentityProvider>::all(client());
+        let providers = changes("trustedidentityproviders".into(), providers, all());
+        let role = changes("clusterroles".into(), self.roles(), by_name);
         select_all([
             sources.map(News::Source).boxed(),
             cluster.map(News::ClusterSource).boxed(),
@@ -146,88 +122,109 @@ impl Keeper {
         ])
     }
 
-    async fn read_role(&mut self) {
-        match call(self.roles().get_opt(names::IMPERSONATION_ROLE)).await {
-            Ok(role) => self.index.read_role(role),
-            Err(error) => tracing::debug!(%error, role = names::IMPERSONATION_ROLE, "reading"),
-        }
+    fn read_role(&self) {
+        let roles = self.roles();
+        let read = async move { Done::Read(call(roles.get_opt(names::IMPERSONATION_ROLE)).await) };
+        self.calls.push(read.boxed());
     }
 
-    /// Do what is to do: the role first, then some conditions.
-    async fn round(&mut self) -> Round {
-        let Some(decision) = self.index.decide() else {
-            return Round::default();
-        };
-        let mut round = Round::default();
-        let state = self.keep_role(&decision.role, &mut round).await;
-        let verdicts = self.count(&decision, &state);
-        let mut told = verdicts
-            .into_iter()
-            .filter_map(|(provider, verdict)| Some((self.news_of(&provider, &verdict)?, provider, verdict)));
-        let now: Vec<_> = told.by_ref().take(CONDITIONS).collect();
-        round.again = told.next().is_some();
-        for written in stream::iter(now)
-            .map(|(condition, provider, verdict)| self.tell(condition, provider, verdict))
-            .buffer_unordered(CONDITIONS)
-            .collect::<Vec<_>>()
-            .await
-        {
-            match written {
-                Ok(object) => {
-                    round.wrote = true;
-                    if let Some(object) = object {
-                        self.index.take(News::Provider(Change::Put(object)));
+    /// Take a call's answer in. Did it go well?
+    fn take(&mut self, done: Done) -> bool {
+        let error = match done {
+            Done::Read(Ok(role)) => {
+                self.index.read_role(role);
+                return true;
+            }
+            Done::Read(Err(error)) => error,
+            Done::Told(provider, told) => {
+                self.busy.remove(&provider);
+                match told {
+                    Ok(object) => {
+                        object.map(|object| self.index.take(News::Provider(Change::Put(object))));
+                        return true;
                     }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "writing the condition of a TrustedIdentityProvider");
-                    round.failed = true;
+                    Err(error) => error,
                 }
             }
-        }
-        round
+        };
+        tracing::warn!(%error, "trusted identity providers");
+        false
     }
 
-    async fn keep_role(&mut self, role: &Role, round: &mut Round) -> RoleState {
+    /// Do what is to do, the role first. Returns when to look again; `failed` says that there is no hurry with conditions.
+    async fn keep(&mut self, decision: &Decision, failed: bool) -> Option<Instant> {
+        let (state, again) = self.keep_role(&decision.role).await;
+        let verdicts = self.judge(decision, &state);
+        if failed {
+            return Some(again.unwrap_or_else(|| Instant::now() + RETRY));
+        }
+        for (provider, verdict) in verdicts {
+            // Those that are left come when one of these is done.
+            if self.busy.len() >= CONDITIONS {
+                break;
+            }
+            if let Some(condition) = self.news_of(&provider, &verdict) {
+                self.busy.insert(provider.clone());
+                let teller = self.teller.clone();
+                let tell = async move {
+                    let told = teller.tell(&provider, &verdict, condition).await;
+                    Done::Told(provider, told)
+                };
+                self.calls.push(tell.boxed());
+            }
+        }
+        again
+    }
+
+    async fn keep_role(&mut self, role: &Role) -> (RoleState, Option<Instant>) {
         let found = match self.index.role() {
-            None => return RoleState::Missing,
+            None => return (RoleState::Missing, None),
             Some(found) => found,
         };
         if role.is(found) {
             self.failures = 0;
-            return RoleState::Kept;
+            return (RoleState::Kept, None);
         }
-        // As a whole, whatever stands there by now.
-        let patch = json!({ "rules": role.rules(), "aggregationRule": null });
-        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
-        match call(self.roles().patch(names::IMPERSONATION_ROLE, &params, &patch)).await {
+        if Instant::now() < self.not_before {
+            return (RoleState::Unsure, Some(self.not_before));
+        }
+        let result = self.write_role(role).await;
+        self.not_before = Instant::now() + if result.is_ok() { PERIOD } else { RETRY };
+        match result {
             Ok(written) => {
-                let (users, groups) = (role.users.len(), role.groups.len());
-                tracing::info!(users, groups, "whom the authenticating proxy may impersonate");
-                self.metrics.impersonation_writes.inc();
                 self.index.take(News::Role(Change::Put(written)));
                 self.failures = 0;
-                round.wrote = true;
-                RoleState::Kept
+                (RoleState::Kept, None)
             }
             Err(CallError::Kube(error)) if api_error::is_not_found(&error) => {
                 self.index.read_role(None);
-                RoleState::Missing
+                (RoleState::Missing, None)
             }
             Err(error) => {
                 tracing::warn!(%error, role = names::IMPERSONATION_ROLE, "writing");
                 self.failures += 1;
-                round.failed = true;
-                match error.refusal() {
+                let state = match error.refusal() {
                     Some(message) if self.failures > ACCIDENTS => RoleState::Refused(message),
                     _ => RoleState::Unsure,
-                }
+                };
+                (state, Some(self.not_before))
             }
         }
     }
 
+    /// As a whole, whatever stands there by now.
+    async fn write_role(&mut self, role: &Role) -> Result<ClusterRole, CallError> {
+        let patch = Patch::Merge(json!({ "rules": role.rules(), "aggregationRule": null }));
+        let (roles, params) = (self.roles(), PatchParams::default());
+        let written = call(roles.patch(names::IMPERSONATION_ROLE, &params, &patch)).await?;
+        let (users, groups) = (role.users.len(), role.groups.len());
+        tracing::info!(users, groups, "whom the authenticating proxy may impersonate");
+        self.metrics.impersonation_writes.inc();
+        Ok(written)
+    }
+
     /// What is to be said of each provider; the metrics say the same.
-    fn count(&self, decision: &Decision, state: &RoleState) -> Vec<(ProviderRef, Verdict)> {
+    fn judge(&self, decision: &Decision, state: &RoleState) -> Vec<(ProviderRef, Verdict)> {
         let verdicts: Vec<_> = decision
             .trust
             .providers
@@ -241,63 +238,26 @@ impl Keeper {
             self.metrics
                 .providers(verdicts.iter().map(|(_, verdict)| verdict.reason));
         }
-        if *state == RoleState::Kept {
-            self.metrics.impersonated_users.set(decision.role.users.len() as i64);
-        }
+        match state {
+            RoleState::Kept => self.metrics.impersonated_users.set(decision.role.users.len() as i64),
+            RoleState::Missing => self.metrics.impersonated_users.set(0),
+            RoleState::Unsure | RoleState::Refused(_) => 0,
+        };
         verdicts
     }
 
-    /// The condition to write, if it is another one.
+    /// The condition to write, if it is another one and none is being written.
     fn news_of(&self, provider: &ProviderRef, verdict: &Verdict) -> Option<Condition> {
-        let object = self.index.provider(provider)?;
-        let conditions = object.status.iter().flat_map(|status| &status.conditions);
-        let old = conditions.into_iter().find(|condition| condition.type_ == "Ready");
-        let generation = object.metadata.generation.unwrap_or_default();
-        verdict.news(old, generation, Timestamp::now())
-    }
-
-    /// Write it. `None` when the provider is gone.
-    async fn tell(
-        &self,
-        condition: Condition,
-        provider: ProviderRef,
-        verdict: Verdict,
-    ) -> Result<Option<TrustedIdentityProvider>, CallError> {
-        let generation = condition.observed_generation;
-        let patch = json!({
-            // Not of another one that has its name by now.
-            "metadata": { "uid": provider.uid },
-            "status": { "conditions": [condition], "observedGeneration": generation },
-        });
-        let api = Api::<TrustedIdentityProvider>::namespaced(self.client.clone(), &provider.namespace);
-        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
-        match call(api.patch_status(&provider.name, &params, &patch)).await {
-            Ok(object) => {
-                if !verdict.is_ready() {
-                    let (reason, message) = (verdict.reason, verdict.message);
-                    self.events.warning(reference(&object), reason, "Trust", message);
-                }
-                Ok(Some(object))
-            }
-            Err(CallError::Kube(error)) if api_error::is_not_found(&error) || api_error::is_conflict(&error) => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
+        if self.busy.contains(provider) {
+            return None;
         }
+        let object = self.index.provider(provider)?;
+        let mut conditions = object.status.iter().flat_map(|status| &status.conditions);
+        let old = conditions.find(|condition| condition.type_ == "Ready");
+        verdict.news(old, object.metadata.generation.unwrap_or_default(), Timestamp::now())
     }
 
     fn roles(&self) -> Api<ClusterRole> {
         Api::all(self.client.clone())
-    }
-}
-
-fn reference(object: &TrustedIdentityProvider) -> ObjectReference {
-    ObjectReference {
-        api_version: Some(TrustedIdentityProvider::api_version(&()).into_owned()),
-        kind: Some(TrustedIdentityProvider::kind(&()).into_owned()),
-        name: Some(object.name_any()),
-        namespace: object.namespace(),
-        uid: object.uid(),
-        ..Default::default()
     }
 }

@@ -12,11 +12,13 @@
 //! * [`index`]: what is watched.
 //! * [`role`]: what the ClusterRole should say. Pure.
 //! * [`verdict`]: what the condition should say. Pure.
-//! * [`keeper`]: watches and writes.
+//! * [`keeper`]: watches, and writes the role.
+//! * [`tell`]: writes the condition.
 
 pub mod index;
 pub mod keeper;
 pub mod role;
+pub mod tell;
 pub mod verdict;
 
 #[cfg(test)]
