@@ -101,7 +101,13 @@ impl Seat {
             _ => (0..replicas).map(|_| free_port()).collect::<Result<_>>()?,
         };
         let mut env = serving_env(&tls, replicas);
-        env.push(("KUBECONFIG", kubeconfig.display().to_string()));
+        env.extend([
+            ("KUBECONFIG", kubeconfig.display().to_string()),
+            // Less than a testbed's process gets by `stop`.
+            ("GRACE_SECONDS", "2".to_owned()),
+            ("MALLOC_ARENA_MAX", "1".to_owned()),
+            ("MALLOC_TRIM_THRESHOLD_", "65536".to_owned()),
+        ]);
         let replicas = spawn_all(cluster, self.programs(), names::AUTHPROXY, &env, &ports)?;
         replicas.wait_ready().await?;
         let balancer = match replicas.all().len() {

@@ -198,6 +198,9 @@ impl Seat {
             all.push(("webhook", admin_get(front.admin_ports.0, "/metrics").await?));
             all.push(("extender", admin_get(front.admin_ports.1, "/metrics").await?));
         }
+        if let Some(proxy) = &self.authproxy {
+            all.push(("authproxy", proxy.metrics().await?));
+        }
         Ok(all)
     }
 

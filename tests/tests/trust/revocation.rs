@@ -148,11 +148,53 @@ impl Open {
     }
 }
 
-/// An event in the target, a line in the proxy's log and a metric name who was not let in, and no secret.
+/// An event in the target, the proxy's log and a metric name who was not let in, and no secret.
 async fn told(world: &World, caller: &Caller) -> Result<()> {
-    let _ = caller.door.get(&caller.path("configmaps")).await?;
-    let _ = caller;
-    let events = Api::<Event>::all(world.target(caller.target).client());
-    let _ = events.list(&ListParams::default()).await?;
+    // Proven, and named by nobody.
+    let cluster = world.target(caller.target);
+    cluster.apply_yaml(&caller.provider().to_string()).await?;
+    let delete = [
+        "delete",
+        "source.multicluster.admiralty.io",
+        "caller",
+        "--namespace",
+        caller.namespace,
+    ];
+    cluster.kubectl(&delete).await?;
+    let proxy = world.proxy(caller.target)?;
+    eventually("it to be known who is not let in", SOON, async || {
+        let answer = caller.door.get(&caller.path("configmaps")).await?;
+        ensure!(
+            answer.status == 403 && answer.text().contains(&caller.user),
+            "{}: {}",
+            answer.status,
+            answer.text()
+        );
+        Ok(Some(()))
+    })
+    .await?;
+    let events = Api::<Event>::namespaced(cluster.client(), caller.namespace);
+    let event = eventually("an event about who is not let in", SOON, async || {
+        let all = events.list(&ListParams::default()).await?.items;
+        let about = |event: &&Event| event.message.as_deref().is_some_and(|text| text.contains(&caller.user));
+        Ok(all.iter().find(about).cloned())
+    })
+    .await?;
+    ensure!(event.type_.as_deref() == Some("Warning"), "{event:?}");
+    let mut counted = 0.0;
+    for replica in proxy.replicas.all() {
+        let text = testbed::product::admin_get(replica.admin_port, "/metrics").await?;
+        counted += text
+            .lines()
+            .filter(|line| line.starts_with("multicluster_authproxy_denied_total{") && line.contains(&caller.user))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum::<f64>();
+    }
+    ensure!(counted > 0.0, "no metric names {}", caller.user);
+    let log = proxy.logs()?;
+    ensure!(log.contains(&caller.user), "the log does not name {}", caller.user);
+    let key = caller.pair.key.lines().nth(1).context("a key")?;
+    let all = format!("{log}{:?}", events.list(&ListParams::default()).await?.items);
+    ensure!(!all.contains(key) && !all.contains("PRIVATE KEY"), "a key is told");
     Ok(())
 }
