@@ -1,10 +1,11 @@
-//! What the agent counts. Labels name targets and reasons, never pods: their number is bounded, and what a target has
-//! goes with it.
+//! What the agent counts. Labels name targets, Kubeconfigs and reasons, never pods: their number is bounded, and what a target
+//! or a Kubeconfig has goes with it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -18,7 +19,7 @@ use crate::queue_metrics::Queues;
 use crate::source::following::object::Kind;
 use crate::source::following::refusal::NAME_TAKEN;
 use crate::source::following::watch::name;
-use crate::target::trust::verdict;
+use crate::source::kubeconfigs::problem::ISSUE_ERRORS;
 
 /// Seconds without a heartbeat; 10 is what is promised.
 const DETECTION: [f64; 10] = [5.0, 7.5, 8.5, 9.0, 9.5, 10.0, 12.5, 15.0, 30.0, 60.0];
@@ -70,10 +71,23 @@ pub struct KindLabel {
     pub kind: &'static str,
 }
 
-/// What is said of an identity provider.
+/// A Kubeconfig.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct VerdictLabel {
+struct KubeconfigLabels {
+    namespace: String,
+    name: String,
+}
+
+/// Why no credentials could be issued.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IssueErrorLabel {
     reason: &'static str,
+}
+
+/// What proves who we are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProofLabel {
+    proof: &'static str,
 }
 
 /// Counters and gauges of the agent.
@@ -126,12 +140,12 @@ pub struct Metrics {
     pub shards: Gauge,
     /// Writes that make applications seen from outside.
     pub exposure_writes: Family<KindLabel, Counter>,
-    /// TrustedIdentityProviders by the reason of their condition.
-    providers: Family<VerdictLabel, Gauge>,
-    /// Users that the authenticating proxy may impersonate.
-    pub impersonated_users: Gauge,
-    /// How often the list of them was written.
-    pub impersonation_writes: Counter,
+    /// When the credentials of Kubeconfigs expire, in seconds since 1970.
+    kubeconfig_expiry: Family<KubeconfigLabels, Gauge>,
+    /// Credentials issued for Kubeconfigs.
+    kubeconfig_issues: Family<ProofLabel, Counter>,
+    /// Credentials that could not be issued.
+    kubeconfig_issue_errors: Family<IssueErrorLabel, Counter>,
     /// Work queues.
     pub queues: Queues,
 }
@@ -163,9 +177,9 @@ impl Default for Metrics {
             summary_bytes: Family::default(),
             shards: Gauge::default(),
             exposure_writes: Family::default(),
-            providers: Family::default(),
-            impersonated_users: Gauge::default(),
-            impersonation_writes: Counter::default(),
+            kubeconfig_expiry: Family::default(),
+            kubeconfig_issues: Family::default(),
+            kubeconfig_issue_errors: Family::default(),
             queues: Queues::default(),
         }
     }
@@ -239,6 +253,17 @@ impl Metrics {
         registry.register("impersonation_role_writes", help, self.impersonation_writes.clone());
         let help = "NodeSummaries that this cluster has";
         registry.register("node_summary_shards", help, self.shards.clone());
+        let help = "When the credentials of a Kubeconfig expire, in seconds since 1970";
+        registry.register_with_unit(
+            "kubeconfig_expiry_timestamp",
+            help,
+            Unit::Seconds,
+            self.kubeconfig_expiry.clone(),
+        );
+        let help = "Credentials issued for Kubeconfigs";
+        registry.register("kubeconfig_issues", help, self.kubeconfig_issues.clone());
+        let help = "Attempts to issue credentials for Kubeconfigs that have failed, by the reason of the condition";
+        registry.register("kubeconfig_issue_errors", help, self.kubeconfig_issue_errors.clone());
     }
 
     /// A series that begins with its first event shows no increase: what alerts ask for begins at 0.
@@ -253,18 +278,41 @@ impl Metrics {
         for kind in ["DNSEndpoint", "EndpointSlice", "Status"] {
             drop(self.exposure_writes.get_or_create(&KindLabel { kind }));
         }
-        self.providers([]);
+        for proof in ["certificate", "token"] {
+            drop(self.kubeconfig_issues.get_or_create(&ProofLabel { proof }));
+        }
+        for reason in ISSUE_ERRORS {
+            drop(self.kubeconfig_issue_errors.get_or_create(&IssueErrorLabel { reason }));
+        }
     }
 
-    /// What is said of all identity providers of this cluster.
-    pub fn providers(&self, reasons: impl IntoIterator<Item = &'static str>) {
-        let mut counts: BTreeMap<_, _> = verdict::REASONS.iter().map(|reason| (*reason, 0)).collect();
-        for reason in reasons {
-            *counts.entry(reason).or_default() += 1;
+    /// Credentials of a Kubeconfig expire then; `None` when it has none.
+    pub fn kubeconfig_expires(&self, namespace: &str, name: &str, expires: Option<Timestamp>) {
+        let label = KubeconfigLabels {
+            namespace: namespace.into(),
+            name: name.into(),
+        };
+        match expires {
+            Some(expires) => drop(self.kubeconfig_expiry.get_or_create(&label).set(expires.as_second())),
+            None => drop(self.kubeconfig_expiry.remove(&label)),
         }
-        for (reason, count) in counts {
-            self.providers.get_or_create(&VerdictLabel { reason }).set(count);
-        }
+    }
+
+    /// Credentials of this kind were issued.
+    pub fn kubeconfig_issued(&self, proof: &'static str) {
+        self.kubeconfig_issues.get_or_create(&ProofLabel { proof }).inc();
+    }
+
+    /// Credentials could not be issued.
+    pub fn kubeconfig_failed(&self, reason: &'static str) {
+        self.kubeconfig_issue_errors
+            .get_or_create(&IssueErrorLabel { reason })
+            .inc();
+    }
+
+    /// A Kubeconfig is gone.
+    pub fn forget_kubeconfig(&self, namespace: &str, name: &str) {
+        self.kubeconfig_expires(namespace, name, None);
     }
 
     /// A target's heartbeat was seen to change, or it was connected for the first time.
@@ -315,8 +363,7 @@ impl Metrics {
         nodes.iter().chain(&told).for_each(|node| self.forget(node));
         self.mass_failure.set(0);
         self.shards.set(0);
-        self.impersonated_users.set(0);
-        self.providers([]);
+        self.kubeconfig_expiry.clear();
     }
 
     /// A target is gone, and so are its series.

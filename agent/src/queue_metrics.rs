@@ -94,7 +94,7 @@ impl QueueMetrics {
 }
 
 /// How many kinds of queues there are.
-const QUEUES: usize = 8;
+const QUEUES: usize = 9;
 
 /// All queues of the agent.
 #[derive(Clone, Debug, Default)]
@@ -115,6 +115,8 @@ pub struct Queues {
     pub exports: QueueMetrics,
     /// Exported Services again, one queue for each cluster that imports them.
     pub imports: QueueMetrics,
+    /// Kubeconfigs, whose credentials are issued and renewed.
+    pub kubeconfigs: QueueMetrics,
 }
 
 impl Queues {
@@ -128,6 +130,7 @@ impl Queues {
             ("exposure", &self.exposure),
             ("service_exports", &self.exports),
             ("service_imports", &self.imports),
+            ("kubeconfigs", &self.kubeconfigs),
         ]
     }
 

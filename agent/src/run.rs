@@ -29,6 +29,7 @@ use crate::source::held::HeldPods;
 use crate::source::imports::controller;
 use crate::source::imports::index::Imports;
 use crate::source::imports::network::Network;
+use crate::source::kubeconfigs::controller::Kubeconfigs;
 use crate::source::mass_failure::MassFailure;
 use crate::source::out_of_service::OutOfService;
 use crate::source::proxy_pods::ProxyPods;
@@ -195,6 +196,8 @@ impl Agent {
         let (events, metrics) = (home.events.clone(), home.metrics.clone());
         let exposure = Exposure::new(home.client.clone(), facts, settings, events, metrics);
         tasks.spawn(exposure.run(term.stop.clone()));
+        let kubeconfigs = Kubeconfigs::new(home.client.clone(), home.events.clone(), home.metrics.clone());
+        tasks.spawn(kubeconfigs.run(term.stop.clone()));
         tasks.spawn(watch::run(home.clone(), term.stop.clone()));
         tasks.spawn(fleet.clone().run(term.stop.clone()));
         tasks.spawn(supervise(client, fleet, term.stop.clone()));

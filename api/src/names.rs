@@ -109,7 +109,7 @@ pub const NETWORK: &str = "multicluster.admiralty.io/network";
 pub const WAKE: &str = "multicluster.admiralty.io/wake";
 
 /// Annotation of copies in targets of what follows pods: a hash of what was written, so that one look at its metadata says
-/// whether a copy is in step.
+/// whether a copy is in step. In the Secret of a Kubeconfig, a hash of its content.
 pub const DIGEST: &str = "multicluster.admiralty.io/digest";
 /// Annotation of copies in targets: which labels, annotations and fields are the source's, as JSON. What the target's own
 /// controllers add is none of them.
@@ -166,6 +166,16 @@ pub const KUBECONFIG_SECRET: &str = "multicluster.admiralty.io/kubeconfig";
 /// Annotation of a Kubeconfig: another value than before renews its credentials at once. In its Secret, the value that was
 /// seen last.
 pub const RENEW: &str = "multicluster.admiralty.io/renew";
+/// Annotation of the Secret of a Kubeconfig: a hash of what was asked for.
+pub const ISSUED_FOR: &str = "multicluster.admiralty.io/issued-for";
+/// Annotation of the Secret of a Kubeconfig: when its credentials came, by the agent's clock.
+pub const ISSUED_AT: &str = "multicluster.admiralty.io/issued-at";
+/// Annotation of the Secret of a Kubeconfig: when its credentials expire.
+pub const EXPIRES_AT: &str = "multicluster.admiralty.io/expires-at";
+/// Label of cert-manager's CertificateRequests that are made for a Kubeconfig: its UID.
+pub const KUBECONFIG_UID: &str = "multicluster.admiralty.io/kubeconfig-uid";
+/// Annotation of these: its namespace and name, for people.
+pub const KUBECONFIG: &str = "multicluster.admiralty.io/kubeconfig";
 /// Name of cert-manager's Issuer, in [`INSTALL_NAMESPACE`], of the identities that Kubeconfigs ask for.
 pub const IDENTITY_ISSUER: &str = "multicluster-identities";
 /// Name of the authenticating proxy's ServiceAccount, Deployment and Service.

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 /// First pause after an error; the next ones double up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(200);
 /// A target that comes back is noticed at the latest after this.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+pub const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long to wait after errors in a row.
 #[derive(Clone, Debug)]

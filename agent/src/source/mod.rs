@@ -23,6 +23,7 @@
 //! * [`following`]: ConfigMaps, Secrets, Services, Ingresses and HTTPRoutes follow the delegates.
 //! * [`exposure`]: how applications are reached from outside.
 //! * [`imports`]: Services that are exported to all clusters. [`ports`]: what they need to know of pods.
+//! * [`kubeconfigs`]: credentials for targets, issued by this cluster.
 //! * [`link`]: the work for one target. [`fleet`]: for all of them.
 
 pub mod chaperons;
@@ -36,6 +37,7 @@ pub mod held;
 pub mod imports;
 pub mod judge;
 pub mod keep_node;
+pub mod kubeconfigs;
 pub mod left_overs;
 pub mod link;
 pub mod mass_failure;

@@ -1,11 +1,16 @@
 //! Copies of Secrets.
 
+use multicluster_api::names;
 use serde_json::{Map, Value};
 
 use super::{CONTENT, NotCopied, field};
 
 /// Types whose content is a credential of one cluster, and void or dangerous in another.
-const OF_ITS_CLUSTER: [&str; 2] = ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"];
+const OF_ITS_CLUSTER: [&str; 3] = [
+    "kubernetes.io/service-account-token",
+    "bootstrap.kubernetes.io/token",
+    names::KUBECONFIG_SECRET,
+];
 
 pub(super) fn body(object: &Value) -> Result<Map<String, Value>, NotCopied> {
     let kind = object["type"].as_str().unwrap_or_default();

@@ -116,7 +116,11 @@ fn the_digest_is_that_of_what_is_written() {
 fn what_every_cluster_has_of_its_own_stays() {
     let key = ObjectKey::new(Kind::ConfigMap, "n", "kube-root-ca.crt");
     assert!(Copy::of(&key, &object(json!({})), &context()).unwrap_err().quiet);
-    for kind in ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"] {
+    for kind in [
+        "kubernetes.io/service-account-token",
+        "bootstrap.kubernetes.io/token",
+        names::KUBECONFIG_SECRET,
+    ] {
         let refused = copy(Kind::Secret, json!({"type": kind, "data": {"token": "c2VjcmV0"}})).unwrap_err();
         assert!(!refused.quiet && refused.message.contains(kind) && refused.message.contains("projected"));
         assert!(!refused.to_string().contains("c2VjcmV0"));
