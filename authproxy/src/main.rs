@@ -1,8 +1,9 @@
 //! The binary: see the library.
 
 use clap::Parser;
-use multicluster_authproxy::args::Args;
+use multicluster_authproxy::{args::Args, run::run};
 
-fn main() {
-    let _ = Args::parse();
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    run(Args::parse()).await
 }

@@ -38,22 +38,23 @@ pub struct ClusterArgs {
 impl ClusterArgs {
     /// A client for the cluster.
     pub async fn client(&self) -> anyhow::Result<Client> {
-        let config = match &self.kubeconfig {
-            Some(path) => {
-                let kubeconfig =
-                    Kubeconfig::read_from(path).with_context(|| format!("--kubeconfig {}", path.display()))?;
-                let options = KubeConfigOptions {
-                    context: self.context.clone(),
-                    ..Default::default()
-                };
-                Config::from_custom_kubeconfig(kubeconfig, &options)
-                    .await
-                    .with_context(|| format!("--kubeconfig {}", path.display()))?
-            }
-            None => Config::incluster()
-                .context("not inside a cluster, and no --kubeconfig given: write --kubeconfig FILE to run outside")?,
+        Ok(client(self.config().await?)?)
+    }
+
+    /// Where the cluster is, and our credentials there.
+    pub async fn config(&self) -> anyhow::Result<Config> {
+        let Some(path) = &self.kubeconfig else {
+            return Config::incluster()
+                .context("not inside a cluster, and no --kubeconfig given: write --kubeconfig FILE to run outside");
         };
-        Ok(client(config)?)
+        let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("--kubeconfig {}", path.display()))?;
+        let options = KubeConfigOptions {
+            context: self.context.clone(),
+            ..Default::default()
+        };
+        Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .with_context(|| format!("--kubeconfig {}", path.display()))
     }
 }
 
