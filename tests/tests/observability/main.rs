@@ -13,6 +13,7 @@ mod harness;
 mod outage;
 mod rules;
 mod traces;
+mod trust;
 #[path = "../e2e/world.rs"]
 mod world;
 
@@ -36,9 +37,14 @@ fn main() {
 
 async fn start(testbed: Testbed) -> Result<World> {
     let own = ClusterOptions::new("source", vec![NodePool::new("own", 1)]);
-    let eu = ClusterOptions::new("eu", vec![NodePool::new("eu", 2)]);
+    let mut eu = ClusterOptions::new("eu", vec![NodePool::new("eu", 2)]);
+    eu.cert_manager = true;
     let programs = Programs::build(&[]).await?.with_env(traces::collector().await?);
-    let product = Product::start_programs(&testbed, own, Role::Both, vec![eu], programs, 1).await?;
+    let mut product = Product::start_programs(&testbed, own, Role::Both, vec![eu], programs, 1).await?;
+    for seat in product.targets.values_mut() {
+        seat.start_authproxy(1, None).await?;
+    }
+    trust::exercise(&product).await?;
     let link = Link::to(&product.target("eu")?.cluster, 1).await?;
     product.connect_through(&link, "eu", Scope::Cluster).await?;
     let links = [("eu".to_owned(), link)].into();

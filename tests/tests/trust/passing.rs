@@ -47,13 +47,13 @@ async fn streams(world: &World, caller: &Caller, protocol: Protocol) -> Result<(
     eventually("logs to show", SOON, async || {
         world.streams.say(&word)?;
         let line = tokio::time::timeout(Duration::from_secs(1), logs.line_with(&word));
-        Ok(line.await.ok().transpose()?)
+        line.await.ok().transpose()
     })
     .await?;
     eventually("what is attached to show", SOON, async || {
         world.streams.say(&word)?;
         let line = tokio::time::timeout(Duration::from_secs(1), attached.line_with(&word));
-        Ok(line.await.ok().transpose()?)
+        line.await.ok().transpose()
     })
     .await?;
     let mut cat = kubectl.start(&["exec", "--stdin", "web", "--", "cat"], protocol)?;
@@ -156,6 +156,9 @@ fn directly(world: &World, target: &str) -> Result<Door> {
     cluster.door(Some(&admin))
 }
 
+/// Method, path, headers and body.
+type Request<'a> = (&'a str, String, Vec<(&'a str, &'a str)>, &'a str);
+
 /// The same request, directly and by way of the proxy, has the same answer.
 async fn answers(world: std::sync::Arc<World>) -> Result<()> {
     const PROTOBUF: (&str, &str) = ("accept", "application/vnd.kubernetes.protobuf");
@@ -171,7 +174,7 @@ async fn answers(world: std::sync::Arc<World>) -> Result<()> {
         world.target("eu").apply_yaml(&object.to_string()).await?;
     }
     let in_namespace = |rest: &str| caller.path(rest);
-    let table: Vec<(&str, String, Vec<(&str, &str)>, &str)> = vec![
+    let table: Vec<Request<'_>> = vec![
         ("GET", in_namespace("configmaps/a"), vec![], ""),
         ("GET", in_namespace("configmaps/a"), vec![GZIP], ""),
         ("GET", in_namespace("configmaps"), vec![GZIP, PROTOBUF], ""),

@@ -81,7 +81,7 @@ impl Open {
         eventually("logs to show", SOON, async || {
             world.streams.say("still here")?;
             let line = tokio::time::timeout(Duration::from_secs(1), logs.line());
-            Ok(line.await.ok().transpose()?)
+            line.await.ok().transpose()
         })
         .await?;
         let mut watch = kubectl.start(&["get", "pods", "--watch", "--output=name"], protocol)?;
