@@ -1,4 +1,4 @@
-//! An API server for tests: it keeps objects of any kind, and lists, watches, makes, patches and deletes them.
+//! An API server for tests: it keeps objects of any kind, and lists, watches, makes, replaces, patches and deletes them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -321,6 +321,19 @@ impl Fake {
                 }
                 (201, self.write(path, Some(object)))
             }
+            Method::PUT => {
+                let Some(before) = known else {
+                    return failure(404, "NotFound");
+                };
+                let mut object = body;
+                let metadata = &object["metadata"];
+                let is = |field: &str| metadata[field].is_null() || metadata[field] == before["metadata"][field];
+                if !is("uid") || !is("resourceVersion") {
+                    return failure(409, "Conflict");
+                }
+                object["metadata"]["uid"] = before["metadata"]["uid"].clone();
+                (200, self.write(path, Some(object)))
+            }
             Method::PATCH => {
                 let Some(mut object) = known else {
                     return failure(404, "NotFound");
@@ -397,6 +410,7 @@ fn selects(path: &Path, query: &HashMap<String, String>, key: &Path, object: &Va
     let has_fields = fields.all(|(field, value)| match field {
         "metadata.name" => key.name == value,
         "spec.nodeName" => object["spec"]["nodeName"] == value,
+        "type" => object["type"] == value,
         other => panic!("{other}"),
     });
     let namespace = path.namespace.is_empty() || path.namespace == key.namespace;
