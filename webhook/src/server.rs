@@ -32,6 +32,8 @@ const TARGET: Kind<'static> = ours("Target");
 const CLUSTER_TARGET: Kind<'static> = ours("ClusterTarget");
 const SOURCE: Kind<'static> = ours("Source");
 const CLUSTER_SOURCE: Kind<'static> = ours("ClusterSource");
+const TRUSTED_IDENTITY_PROVIDER: Kind<'static> = ours("TrustedIdentityProvider");
+const KUBECONFIG: Kind<'static> = ours("Kubeconfig");
 
 const fn ours(kind: &'static str) -> Kind<'static> {
     use multicluster_api::names::{GROUP, VERSION};
@@ -55,7 +57,7 @@ struct Hook {
     decision: Decision,
 }
 
-const HOOKS: [Hook; 6] = [
+const HOOKS: [Hook; 8] = [
     Hook {
         path: "/mutate-v1-pod",
         kind: &POD,
@@ -85,6 +87,16 @@ const HOOKS: [Hook; 6] = [
         path: "/validate-multicluster-admiralty-io-v1alpha1-clustersource",
         kind: &CLUSTER_SOURCE,
         decision: Decision::Write(validate::validate_cluster_source),
+    },
+    Hook {
+        path: "/validate-multicluster-admiralty-io-v1alpha1-trustedidentityprovider",
+        kind: &TRUSTED_IDENTITY_PROVIDER,
+        decision: Decision::Write(validate::validate_trusted_identity_provider),
+    },
+    Hook {
+        path: "/validate-multicluster-admiralty-io-v1alpha1-kubeconfig",
+        kind: &KUBECONFIG,
+        decision: Decision::Write(validate::validate_kubeconfig),
     },
 ];
 

@@ -7,6 +7,7 @@ mod names;
 mod pod;
 mod source;
 mod target;
+mod trust;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,6 +15,7 @@ use serde_json::Value;
 pub use pod::validate_pod;
 pub use source::{validate_cluster_source, validate_source};
 pub use target::{validate_cluster_target, validate_target};
+pub use trust::{validate_kubeconfig, validate_trusted_identity_provider};
 
 use crate::object::{Object, parse};
 use crate::verdict::{Denial, Verdict};

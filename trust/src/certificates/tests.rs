@@ -51,7 +51,11 @@ fn a_certificate_of_an_authority_that_is_believed_proves_its_common_name() {
 fn the_chain_may_lead_over_others_and_expires_with_the_first_of_them() {
     let below = OURS.below("below");
     let leaf = below.sign_with(IDENTITY, |params| params.not_after = date_time_ymd(2029, 1, 1));
-    assert!(proven(&[leaf.clone()]).unwrap_err().contains("nobody here trusts"));
+    assert!(
+        proven(std::slice::from_ref(&leaf))
+            .unwrap_err()
+            .contains("nobody here trusts")
+    );
     assert_eq!(
         proven(&[leaf, below.der()]).unwrap().expires,
         SystemTime::from(date_time_ymd(2027, 1, 1))
@@ -206,7 +210,10 @@ fn who_could_be_two_providers_is_neither() {
     ];
     let trust = trust(&objects, &[]);
     let leaf = below.sign(IDENTITY);
-    assert_eq!(prove(&trust, &[leaf.clone()], at(0)).unwrap().provider.name, "below");
+    assert_eq!(
+        prove(&trust, std::slice::from_ref(&leaf), at(0)).unwrap().provider.name,
+        "below"
+    );
     let denied = prove(&trust, &[leaf, below.der()], at(0)).unwrap_err();
     assert!(denied.to_string().contains("two authorities"), "{denied}");
 }

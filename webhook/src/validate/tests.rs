@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::testing::Pod;
 
+mod trust;
+
 /// The message of the denial, or nothing.
 fn message(verdict: Verdict) -> String {
     match verdict {
