@@ -3,6 +3,7 @@
 //! A proof is looked at once for each state of trust, and taken from memory afterwards: a certificate's on its connection,
 //! a token's in a small cache. Whether it has expired is asked with each request.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +11,7 @@ use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use moka::sync::Cache;
 use multicluster_trust::tokens::{self, KeySet};
-use multicluster_trust::{Caller, Denied, ProviderRef, Trust, Trusted, certificates};
+use multicluster_trust::{Caller, Denied, ProviderRef, Trust, certificates};
 use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
@@ -20,6 +21,7 @@ use crate::flights::Admission;
 use crate::headers;
 use crate::keys::Keys;
 use crate::knowledge::Known;
+use crate::status::Failure;
 
 /// For how long a bad certificate is not looked at again: it may become valid.
 const BAD: Duration = Duration::from_secs(1);
@@ -34,13 +36,10 @@ pub struct Shown {
     verdict: Mutex<Option<Verdict>>,
 }
 
-/// Somebody who is let in: who, and by whose word.
-type Admitted = (Arc<Caller>, Arc<Trusted>);
-
 struct Verdict {
     version: u64,
     at: Instant,
-    result: Result<Admitted, Denied>,
+    result: Result<Arc<Caller>, Denied>,
 }
 
 impl Shown {
@@ -57,13 +56,13 @@ impl Shown {
         &self.chain
     }
 
-    fn judge(&self, known: &Known, now: SystemTime) -> Result<Admitted, Denied> {
+    fn judge(&self, known: &Known, now: SystemTime) -> Result<Arc<Caller>, Denied> {
         let mut verdict = self.verdict.lock();
         if let Some(Verdict { version, at, result }) = &*verdict
             && *version == known.version
         {
             match result {
-                Ok((caller, _)) if now < caller.expires => return result.clone(),
+                Ok(caller) if now < caller.expires => return result.clone(),
                 Err(_) if at.elapsed() < BAD => return result.clone(),
                 _ => {}
             }
@@ -78,17 +77,9 @@ impl Shown {
     }
 }
 
-fn by_certificate(trust: &Trust, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<Admitted, Denied> {
+fn by_certificate(trust: &Trust, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<Arc<Caller>, Denied> {
     let proven = certificates::prove(trust, chain, now)?;
-    let caller = trust.admit(&proven)?;
-    admitted(trust, caller)
-}
-
-fn admitted(trust: &Trust, caller: Caller) -> Result<Admitted, Denied> {
-    match trust.providers.get(&caller.provider) {
-        Some(Ok(trusted)) => Ok((Arc::new(caller), trusted.clone())),
-        _ => Err(Denied::Unproven("its provider is not trusted any more".into())),
-    }
+    trust.admit(&proven).map(Arc::new)
 }
 
 /// A token that was good, when trust and its issuer's keys were these.
@@ -96,7 +87,7 @@ fn admitted(trust: &Trust, caller: Caller) -> Result<Admitted, Denied> {
 struct Remembered {
     version: u64,
     keys: Option<Arc<KeySet>>,
-    admitted: Admitted,
+    caller: Arc<Caller>,
 }
 
 /// Tells who calls.
@@ -113,60 +104,76 @@ impl Authenticator {
     }
 
     /// Who sends this, over this connection?
-    pub async fn authenticate(&self, known: &Known, shown: &Shown, headers: &HeaderMap) -> Result<Admission, Denied> {
+    pub async fn authenticate(&self, known: &Known, shown: &Shown, headers: &HeaderMap) -> Result<Admission, Failure> {
         let now = SystemTime::now();
         if headers::has_websocket_token(headers) {
-            return Err(Denied::Unproven(
-                "a token in Sec-WebSocket-Protocol: write Authorization: Bearer".into(),
-            ));
+            let text = "a token in Sec-WebSocket-Protocol is not taken: write Authorization: Bearer TOKEN";
+            return Err(Denied::Unproven(text.into()).into());
         }
         let token = bearer(headers)?;
         let certificate = (!shown.chain.is_empty()).then(|| shown.judge(known, now));
-        let ((caller, trusted), chain) = match (certificate, token) {
-            (None, None) => return Err(Denied::NoCredentials),
+        let (caller, chain) = match (certificate, token) {
+            (None, None) => return Err(Denied::NoCredentials.into()),
             // Known, but not let in, is believed, too.
-            (Some(Ok(_) | Err(Denied::NotAdmitted { .. })), Some(_)) => return Err(Denied::TwoCredentials),
+            (Some(Ok(_) | Err(Denied::NotAdmitted { .. })), Some(_)) => return Err(Denied::TwoCredentials.into()),
             (Some(verdict), None) => (verdict?, Some(shown.chain.clone())),
             (_, Some(token)) => (self.by_token(known, token, now).await?, None),
         };
-        Ok(Admission {
-            caller,
-            trusted,
-            chain,
-            at: now,
-        })
+        Ok(Admission { caller, chain, at: now })
     }
 
-    async fn by_token(&self, known: &Known, token: &str, now: SystemTime) -> Result<Admitted, Denied> {
+    async fn by_token(&self, known: &Known, token: &str, now: SystemTime) -> Result<Arc<Caller>, Failure> {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         if let Some(remembered) = self.tokens.get(&hash)
             && remembered.version == known.version
-            && now < remembered.admitted.0.expires
-            && same(&remembered.keys, &self.keys.of(&remembered.admitted.0.provider))
+            && now < remembered.caller.expires
+            && same(&remembered.keys, &self.keys.of(&remembered.caller.provider))
         {
-            return Ok(remembered.admitted);
+            return Ok(remembered.caller);
         }
-        let result = self.look_at(known, token, now);
-        let result = match result {
-            Err(Denied::UnknownKey(provider)) if self.keys.refresh(&provider).await => self.look_at(known, token, now),
-            result => result,
+        let (mut result, mut missing) = self.look_at(known, token, now);
+        let wanted = match &result {
+            Err(Denied::UnknownKey(provider)) => Some(provider.clone()),
+            _ => missing.clone(),
         };
-        if let Ok(admitted) = &result {
-            let remembered = Remembered {
-                version: known.version,
-                keys: self.keys.of(&admitted.0.provider),
-                admitted: admitted.clone(),
-            };
-            self.tokens.insert(hash, remembered);
+        if let Some(provider) = wanted
+            && self.keys.refresh(&provider).await
+        {
+            (result, missing) = self.look_at(known, token, now);
         }
-        result
+        match (result, missing) {
+            (Ok(caller), _) => {
+                let remembered = Remembered {
+                    version: known.version,
+                    keys: self.keys.of(&caller.provider),
+                    caller: caller.clone(),
+                };
+                self.tokens.insert(hash, remembered);
+                Ok(caller)
+            }
+            (Err(_), Some(_)) => Err(Failure::NoKeys),
+            (Err(denied), None) => Err(denied.into()),
+        }
     }
 
-    fn look_at(&self, known: &Known, token: &str, now: SystemTime) -> Result<Admitted, Denied> {
-        let keys = |provider: &ProviderRef| -> Option<Arc<KeySet>> { self.keys.of(provider) };
-        let proven = tokens::prove(&known.trust, &keys, token, now)?;
-        let caller = known.trust.admit(&proven)?;
-        admitted(&known.trust, caller)
+    /// And whose keys were asked for in vain.
+    fn look_at(
+        &self,
+        known: &Known,
+        token: &str,
+        now: SystemTime,
+    ) -> (Result<Arc<Caller>, Denied>, Option<ProviderRef>) {
+        let missing = RefCell::new(None);
+        let keys = |provider: &ProviderRef| {
+            let keys = self.keys.of(provider);
+            if keys.is_none() {
+                missing.replace(Some(provider.clone()));
+            }
+            keys
+        };
+        let proven = tokens::prove(&known.trust, &keys, token, now);
+        let result = proven.and_then(|proven| known.trust.admit(&proven).map(Arc::new));
+        (result, missing.into_inner())
     }
 }
 
@@ -196,27 +203,13 @@ pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
 
 /// Is somebody who was let in before still to be let in? Asked when trust has changed; `false` cuts their streams off.
 ///
-/// That a certificate or a token has expired since, or that an issuer has other keys by now, cuts nothing: it was good. That
-/// the authority that signed a certificate is not believed any more does, and that a token may be for an audience that does
-/// not count any more.
+/// That a certificate or a token has expired since cuts nothing: it was good. A certificate, which stays with its connection,
+/// may still lead to somebody who is believed when its first authority is gone.
 pub fn still_admits(trust: &Trust, admission: &Admission) -> bool {
-    use multicluster_trust::Proof::{Certificates, Tokens};
-    let caller = &*admission.caller;
-    if !trust.still_admits(caller) {
-        return false;
-    }
-    let Some(Ok(now)) = trust.providers.get(&caller.provider) else {
-        return false;
-    };
-    match (&admission.trusted.provider.proof, &now.provider.proof, &admission.chain) {
-        (Certificates(before), Certificates(now), Some(_)) if before == now => true,
-        (Certificates(_), Certificates(_), Some(chain)) => {
-            let proven = by_certificate(trust, chain, admission.at);
-            proven.is_ok_and(|(again, _)| again.user == caller.user && again.provider == caller.provider)
-        }
-        (Tokens(before), Tokens(now), None) => {
-            before.issuer == now.issuer && before.audiences.is_subset(&now.audiences)
-        }
-        _ => false,
-    }
+    let again = |chain: &Arc<[CertificateDer<'static>]>| by_certificate(trust, chain, admission.at);
+    trust.still_admits(&admission.caller)
+        || admission
+            .chain
+            .as_ref()
+            .is_some_and(|chain| again(chain).is_ok_and(|now| now.covers(&admission.caller)))
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::task::AtomicWaker;
 use multicluster_certs::{Held, Peer};
-use multicluster_trust::{Caller, Trusted};
+use multicluster_trust::Caller;
 use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 
@@ -35,8 +35,6 @@ pub enum Cut {
 pub struct Admission {
     /// Who.
     pub caller: Arc<Caller>,
-    /// Whose word it was.
-    pub trusted: Arc<Trusted>,
     /// The certificates that proved it, if it was not a token.
     pub chain: Option<Arc<[CertificateDer<'static>]>>,
     /// When.

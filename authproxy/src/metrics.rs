@@ -29,7 +29,8 @@ const IDENTITIES: usize = 100;
 /// The label of all others.
 const OTHER: &str = "other";
 /// Reasons that counters begin at 0 for.
-const REASONS: [&str; 8] = [
+const REASONS: [&str; 9] = [
+    "KeysUnknown",
     "Malformed",
     "NoCredentials",
     "NotAdmitted",

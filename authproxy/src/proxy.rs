@@ -159,9 +159,12 @@ impl Proxy {
         let headers = request.headers();
         let admission = match parts.authenticator.authenticate(&known, shown, headers).await {
             Ok(admission) => admission,
-            Err(denied) => {
-                parts.denials.denied(peer.addr, &denied, shown.chain(), headers);
-                return Err(denied.into());
+            Err(failure) => {
+                match &failure {
+                    Failure::Denied(denied) => parts.denials.denied(peer.addr, denied, shown.chain(), headers),
+                    other => parts.denials.refused(peer.addr, other, None),
+                }
+                return Err(failure);
             }
         };
         match refusal(request) {

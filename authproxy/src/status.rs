@@ -35,6 +35,9 @@ pub enum Failure {
     /// Nobody has said lately whom to trust.
     #[error("the proxy has lost the API server, and does not know whom to trust: try again")]
     Unknowing,
+    /// It is not known yet by what keys an issuer signs.
+    #[error("the keys of the token's issuer are not known here yet: try again")]
+    NoKeys,
     /// The API server cannot be reached, or has said nothing to a request that does no harm twice.
     #[error("the API server cannot be reached: try again")]
     Unreachable,
@@ -52,7 +55,7 @@ impl Failure {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unknowing | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unknowing | Self::NoKeys | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Lost => StatusCode::BAD_GATEWAY,
         }
     }
@@ -66,6 +69,7 @@ impl Failure {
             Self::Method(_) => "RefusedMethod",
             Self::Busy => "TooManyRequests",
             Self::Unknowing => "TrustUnknown",
+            Self::NoKeys => "KeysUnknown",
             Self::Unreachable | Self::Lost => "ApiServerUnreachable",
         }
     }
@@ -85,7 +89,7 @@ impl Failure {
     /// Clients of Kubernetes try again by themselves when they are told when. Not where the first attempt may have done
     /// something.
     fn retry_after(&self) -> Option<Duration> {
-        matches!(self, Self::Busy | Self::Unknowing | Self::Unreachable).then_some(SOON)
+        matches!(self, Self::Busy | Self::Unknowing | Self::NoKeys | Self::Unreachable).then_some(SOON)
     }
 
     /// The answer.
