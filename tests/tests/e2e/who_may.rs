@@ -3,6 +3,8 @@
 mod chaperons;
 mod copies;
 mod extender;
+mod impersonation;
+mod kubeconfigs;
 mod proxy_pods;
 mod secrets;
 mod sources;
@@ -16,6 +18,8 @@ pub fn tests() -> Vec<Test> {
         sources::tests(),
         chaperons::tests(),
         copies::tests(),
+        impersonation::tests(),
+        kubeconfigs::tests(),
         secrets::tests(),
     ]
     .into_iter()

@@ -15,7 +15,7 @@ use crate::world::World;
 const GROUP: &str = "multicluster.admiralty.io";
 
 /// Does the target's API server say that this client may do that?
-async fn may(client: &Client, group: &str, resource: &str, verb: &str, namespace: &str) -> Result<bool> {
+pub async fn may(client: &Client, group: &str, resource: &str, verb: &str, namespace: &str) -> Result<bool> {
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     let attributes = ResourceAttributes {
         group: Some(group.into()),
@@ -37,7 +37,7 @@ async fn may(client: &Client, group: &str, resource: &str, verb: &str, namespace
 }
 
 /// Do it, and return the HTTP status.
-async fn call(client: &Client, method: Method, path: &str, headers: &[(&'static str, &str)]) -> Result<u16> {
+pub async fn call(client: &Client, method: Method, path: &str, headers: &[(&'static str, &str)]) -> Result<u16> {
     let body = if method == Method::PATCH { "{}" } else { "" };
     let mut request = Request::builder().method(method).uri(path);
     request = request.header("content-type", "application/merge-patch+json");
