@@ -47,8 +47,8 @@ pub fn status(object: &Kubeconfig, report: &Report<'_>) -> KubeconfigStatus {
         (None, Some(problem)) => ("False", problem.reason, problem.message.clone()),
         (None, None) => ("False", "Issuing", "the credentials have been asked for".into()),
     };
-    let old = object.status.iter().flat_map(|status| &status.conditions);
-    let old = old.filter(|old| old.type_ == READY && old.status == status).next_back();
+    let mut old = object.status.iter().flat_map(|status| &status.conditions);
+    let old = old.find(|old| old.type_ == READY && old.status == status);
     let condition = Condition {
         type_: READY.into(),
         status: status.into(),
