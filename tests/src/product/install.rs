@@ -77,7 +77,7 @@ pub async fn apply_overlay(cluster: &Cluster, overlay: &str, webhook_port: Optio
     let (first, rest): (Vec<_>, Vec<_>) = objects
         .into_iter()
         .partition(|o| matches!(o["kind"].as_str(), Some("Namespace" | "CustomResourceDefinition")));
-    for items in [first, rest] {
+    for items in [first, rest].into_iter().filter(|items| !items.is_empty()) {
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
         cluster.apply_yaml(&list.to_string()).await?;
     }

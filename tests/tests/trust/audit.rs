@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 /// Who, what and where of every request, no bodies.
-const POLICY: &str = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}";
+const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n";
 
 /// An audit log.
 #[derive(Clone)]

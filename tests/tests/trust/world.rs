@@ -22,7 +22,7 @@ pub use super::clusters::{SOON, describe, is_running, phase};
 /// The label with a target's region.
 pub const REGION: &str = "topology.kubernetes.io/region";
 /// A target that believes nobody yet.
-const NOBODY: &str = "{apiVersion: apiserver.config.k8s.io/v1, kind: AuthenticationConfiguration, jwt: []}";
+const NOBODY: &str = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt: []\n";
 
 /// The clusters that all tests share.
 pub struct World {
