@@ -19,6 +19,8 @@ use serde::Deserialize;
 
 /// Longest document.
 const MOST: usize = 1 << 20;
+/// Of the discovery document, and of key sets (RFC 7517, 8.5): an API server answers 406 to who does not take just that.
+const MEDIA_TYPES: &str = "application/json, application/jwk-set+json";
 /// How long each answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -113,7 +115,7 @@ async fn get(client: &HttpsClient, url: &str) -> Result<Bytes, FetchError> {
     if uri.scheme_str() != Some("https") || uri.host().is_none() {
         return Err(FetchError::Address(shown));
     }
-    let request = Request::get(uri).header(ACCEPT, "application/json").body(Empty::new());
+    let request = Request::get(uri).header(ACCEPT, MEDIA_TYPES).body(Empty::new());
     let request = request.map_err(|_| FetchError::Address(shown.clone()))?;
     let unreachable = |why: String| FetchError::Unreachable(shown.clone(), why);
     let answer = async {
