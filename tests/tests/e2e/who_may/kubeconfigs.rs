@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
 use multicluster_api::names;
 use serde_json::{Value, json};
@@ -43,32 +43,28 @@ async fn secrets(world: &World, agent: &Client, ns: &str) -> Result<()> {
         Api::<Secret>::namespaced(agent.clone(), ns),
         Api::<Secret>::namespaced(world.source().client(), ns),
     );
-    let (post, params, delete) = (PostParams::default(), PatchParams::default(), DeleteParams::default());
-    let change = Patch::Merge(json!({ "stringData": { "config": "b" } }));
+    let (post, delete) = (PostParams::default(), DeleteParams::default());
+    let change = async |api: &Api<Secret>, name: &str| {
+        let mut secret = api.get(name).await?;
+        secret.string_data = Some(BTreeMap::from([("config".to_owned(), "b".to_owned())]));
+        api.replace(name, &post, &secret).await
+    };
     administrators.create(&post, &secret("theirs", "Opaque")).await?;
     let why = names::KUBECONFIG_SECRET;
     refused(agents.create(&post, &secret("opaque", "Opaque")).await, why)?;
-    refused(
-        agents
-            .create(&post, &secret("token", "kubernetes.io/service-account-token"))
-            .await,
-        why,
-    )?;
-    refused(agents.patch("theirs", &params, &change).await, why)?;
+    let token = secret("token", "kubernetes.io/service-account-token");
+    refused(agents.create(&post, &token).await, why)?;
+    refused(change(&agents, "theirs").await, why)?;
     refused(agents.delete("theirs", &delete).await, why)?;
-    let apply = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "applied" } });
-    refused(
-        agents
-            .patch("applied", &PatchParams::apply("a"), &Patch::Apply(apply))
-            .await,
-        why,
-    )?;
-    // Its own.
+    // Its own; and an administrator may write both.
     agents.create(&post, &secret("ours", names::KUBECONFIG_SECRET)).await?;
-    agents.patch("ours", &params, &change).await?;
-    // An administrator may write both.
-    administrators.patch("ours", &params, &change).await?;
-    administrators.patch("theirs", &params, &change).await?;
+    for (api, name) in [
+        (&agents, "ours"),
+        (&administrators, "ours"),
+        (&administrators, "theirs"),
+    ] {
+        change(api, name).await?;
+    }
     agents.delete("ours", &delete).await.map(drop).map_err(Into::into)
 }
 
