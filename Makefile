@@ -73,7 +73,7 @@ unit: ## Run the tests that need no cluster
 
 # Seconds of fuzzing, each target.
 FUZZ_SECONDS ?= 300
-FUZZ_TARGETS := admission annotations chaperons extender kubeconfig summaries
+FUZZ_TARGETS := admission annotations chaperons extender identity kubeconfig summaries
 
 .PHONY: fuzz
 fuzz: ## Fuzz what comes from outside, FUZZ_SECONDS=300 each target, if nightly and cargo-fuzz are installed

@@ -15,11 +15,13 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 const MUTATE: &str = "/mutate-v1-pod";
-const OURS: [(&str, &str); 4] = [
+const OURS: [(&str, &str); 6] = [
     ("Target", "target"),
     ("ClusterTarget", "clustertarget"),
     ("Source", "source"),
     ("ClusterSource", "clustersource"),
+    ("TrustedIdentityProvider", "trustedidentityprovider"),
+    ("Kubeconfig", "kubeconfig"),
 ];
 
 thread_local! {
