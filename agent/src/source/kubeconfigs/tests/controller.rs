@@ -239,15 +239,18 @@ async fn the_next_leader_makes_its_own_request_and_leaves_none_of_the_last_one_s
     assert!(!world.shown().contains("name=\"eu\""));
     assert_eq!(world.requests().len(), 1);
 
-    // Requests of others stay.
-    let theirs = json!({
-        "metadata": { "name": "theirs", "namespace": names::INSTALL_NAMESPACE, "labels": {} }, "spec": {},
-    });
-    world.fake.put("certificaterequests", theirs);
+    // Requests of others stay; one of ours whose Kubeconfig is gone does not.
+    let request = |name: &str, labels: Value| json!({ "metadata": { "name": name, "namespace": names::INSTALL_NAMESPACE, "labels": labels }, "spec": {} });
+    let ours = json!({ names::MANAGED_BY: names::MANAGED_BY_AGENT, names::KUBECONFIG_UID: "gone" });
+    world.fake.put("certificaterequests", request("theirs", json!({})));
+    world
+        .fake
+        .put("certificaterequests", request("kubeconfig-gone-7", ours));
     world.lead();
     let renewed = || {
         let requests = world.requests();
-        requests.len() == 2 && requests.iter().all(|request| request["metadata"]["uid"] != first)
+        let theirs = requests.iter().any(|request| request["metadata"]["name"] == "theirs");
+        theirs && requests.len() == 2 && requests.iter().all(|request| request["metadata"]["uid"] != first)
     };
     world.until("another request", renewed).await;
     world
