@@ -82,7 +82,11 @@ impl Denials {
     /// A request was not passed on, whoever has sent it.
     pub fn refused(&self, peer: SocketAddr, failure: &Failure, caller: Option<&Caller>) {
         let by = caller.map(|caller| (&caller.provider, caller.user.as_str()));
-        self.tell(peer, failure.reason(), &failure.to_string(), by);
+        let note = match caller {
+            Some(caller) => format!("{}: {failure}", caller.user),
+            None => failure.to_string(),
+        };
+        self.tell(peer, failure.reason(), &note, by);
     }
 
     /// A connection came to a bad end.

@@ -121,6 +121,8 @@ pub fn limits(args: &Args) -> Limits {
     Limits {
         connections: args.max_connections,
         grace: Duration::from_secs(args.grace_seconds),
+        // A token may have 16 KiB, and a selector be long.
+        http2_header: 64 << 10,
         // Hundreds of watches may share a connection, and a client that reads none of them costs so much for each.
         unread: 64 << 10,
         keepalive: Some(Duration::from_secs(30)),

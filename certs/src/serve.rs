@@ -41,8 +41,6 @@ const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs
 const PENDING_RESETS: usize = 20;
 /// Streams that a client may make us reset by its own errors; one more ends the connection.
 const LOCAL_RESETS: usize = 100;
-/// Largest header of a request over HTTP/2, in bytes.
-const MAX_HEADER: u32 = 16 << 10;
 /// Largest header of a request over HTTP/1.1, in bytes; what is larger is answered with 431.
 const MAX_HTTP1_HEADER: usize = 64 << 10;
 /// Most fields of a header; what has more is answered with 431.
@@ -65,6 +63,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How long requests in flight may take to finish at shutdown.
     pub grace: Duration,
+    /// Largest header of a request over HTTP/2, in bytes.
+    pub http2_header: u32,
     /// Most that is kept of a response over HTTP/2 for a client that does not read it, in bytes.
     pub unread: usize,
     /// After so long without a word, the kernel asks whether the client is still there. Who answers at once needs none.
@@ -78,6 +78,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(120),
             grace: Duration::from_secs(20),
+            http2_header: 16 << 10,
             unread: 400 << 10,
             keepalive: None,
         }
@@ -249,7 +250,12 @@ impl<H: Handler> Server<H> {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         requests: Requests<H>,
     ) -> hyper::Result<()> {
-        let connection = http1::Builder::new()
+        let mut builder = http1::Builder::new();
+        if H::STRICT {
+            // Without it, a header of which more has come at once than fits is read all the same.
+            builder.max_header_size(MAX_HTTP1_HEADER);
+        }
+        let connection = builder
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.idle)
             .max_headers(MAX_FIELDS)
@@ -277,7 +283,7 @@ impl<H: Handler> Server<H> {
             .max_concurrent_streams(STREAMS)
             .max_pending_accept_reset_streams(PENDING_RESETS)
             .max_local_error_reset_streams(LOCAL_RESETS)
-            .max_header_list_size(MAX_HEADER)
+            .max_header_list_size(self.limits.http2_header)
             .max_send_buf_size(self.limits.unread)
             .serve_connection(TokioIo::new(stream), Requests::new(self.handler.clone(), peer, None));
         let mut connection = pin!(connection);

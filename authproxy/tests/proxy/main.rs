@@ -1,0 +1,13 @@
+//! The proxy between real connections: TLS in front, an API server of the test behind.
+
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod denied;
+mod passing;
+mod revoked;
+mod server;
+mod smuggling;
+mod tokens;
+mod upgrades;
+mod world;
