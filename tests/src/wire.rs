@@ -12,6 +12,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -66,7 +67,10 @@ impl Door {
             None => builder.with_no_client_auth(),
             Some(pair) => {
                 let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pair.certificate.as_bytes()).collect();
-                builder.with_client_auth_cert(chain?, PrivateKeyDer::from_pem_slice(pair.key.as_bytes())?)?
+                let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes())?;
+                // Whatever the certificate says: what is wrong with it, the server is to find out.
+                let key = CertifiedKey::new(chain?, builder.crypto_provider().key_provider.load_private_key(key)?);
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
         };
         Ok(Self {

@@ -6,7 +6,8 @@ use anyhow::Result;
 use serde_json::Value;
 
 /// Who, what and where of every request, no bodies.
-const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n";
+const POLICY: &str =
+    "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n";
 
 /// An audit log.
 #[derive(Clone)]

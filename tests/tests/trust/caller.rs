@@ -15,6 +15,8 @@ use super::world::{SOON, World};
 pub struct Caller {
     /// The target.
     pub target: &'static str,
+    /// Whether a Source names it; else its provider itself does. Whom a Source names may not write what others own.
+    pub sends: bool,
     /// The namespace, of the caller and of what was made for it.
     pub namespace: &'static str,
     /// Who signs certificates for it.
@@ -32,8 +34,17 @@ pub struct Caller {
 }
 
 impl World {
-    /// Make a namespace in a target, and somebody to call it.
+    /// Make a namespace in a target, and a source to call it.
     pub async fn caller(&self, target: &'static str, namespace: &'static str) -> Result<Caller> {
+        self.somebody(target, namespace, true).await
+    }
+
+    /// Make a namespace in a target, and somebody to call it who is no source.
+    pub async fn guest(&self, target: &'static str, namespace: &'static str) -> Result<Caller> {
+        self.somebody(target, namespace, false).await
+    }
+
+    async fn somebody(&self, target: &'static str, namespace: &'static str, sends: bool) -> Result<Caller> {
         let authority = Authority::new(namespace)?;
         let pair = authority.client(&format!("ns/{namespace}/id/default"), None)?;
         let prefix = format!("spiffe://{namespace}/");
@@ -42,6 +53,7 @@ impl World {
         let door = self.door(target, Some(&pair))?;
         let caller = Caller {
             target,
+            sends,
             namespace,
             authority,
             pair,
@@ -101,7 +113,10 @@ impl Caller {
     /// The TrustedIdentityProvider.
     pub fn provider(&self) -> Value {
         let authority = base64(&self.authority.pair().certificate);
-        let spec = json!({ "prefix": self.prefix, "certificateAuthorityData": authority });
+        let mut spec = json!({ "prefix": self.prefix, "certificateAuthorityData": authority });
+        if !self.sends {
+            spec["identities"] = json!([format!("ns/{}/id/default", self.namespace)]);
+        }
         object("TrustedIdentityProvider", self.namespace, "caller", spec)
     }
 
@@ -112,7 +127,8 @@ impl Caller {
 
     /// Make both, and wait until the caller is let in.
     pub async fn believe(&self, world: &World) -> Result<()> {
-        for object in [self.provider(), self.source()] {
+        let source = self.sends.then(|| self.source());
+        for object in [self.provider()].into_iter().chain(source) {
             world.target(self.target).apply_yaml(&object.to_string()).await?;
         }
         eventually(&format!("{} to be let in", self.user), SOON, async || {

@@ -110,7 +110,8 @@ impl Open {
     }
 
     /// Delete the caller's object of this kind: all ends in time, and nothing new begins.
-    async fn cut_by(self, world: &World, caller: &Caller, kind: &str) -> Result<()> {
+    async fn cut_by(mut self, world: &World, caller: &Caller, kind: &str) -> Result<()> {
+        self.go_on().await?;
         self.cut_by_deletion(world, caller, kind).await?;
         let denied = caller.door.get(&caller.path("configmaps")).await?;
         ensure!(
@@ -123,7 +124,6 @@ impl Open {
     }
 
     async fn cut_by_deletion(mut self, world: &World, caller: &Caller, kind: &str) -> Result<()> {
-        self.go_on().await?;
         let begin = Instant::now();
         let delete = [
             "delete",

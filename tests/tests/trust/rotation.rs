@@ -18,8 +18,8 @@ use super::observer::readiness;
 use super::tutorial::{DEFAULT, TARGETS, regional};
 use super::world::{SOON, World, describe, is_running, phase};
 
-/// Pods of each target's Deployment that stays as it is.
-const STEADY: usize = 4;
+/// Pods of each Deployment.
+const REPLICAS: usize = 4;
 /// How often credentials are renewed.
 const RENEWALS: usize = 4;
 
@@ -126,7 +126,7 @@ impl Load {
                     .await?;
             }
         }
-        world.running(DEFAULT, TARGETS.len() * 2 * STEADY).await?;
+        running(world, name).await?;
         let trouble = Arc::<Mutex<Vec<String>>>::default();
         let eyes = vec![
             tokio::spawn(watch_pods(world.source().client(), trouble.clone())),
@@ -168,7 +168,7 @@ impl Load {
     /// Nothing was ever wrong, and what was to stay has stayed.
     async fn end(self, world: &World) -> Result<()> {
         self.rolled(world).await?;
-        world.running(DEFAULT, TARGETS.len() * 2 * STEADY).await?;
+        running(world, self.name).await?;
         ensure!(steady(world, self.name).await? == self.steady, "pods were replaced");
         ensure!(
             readiness(world).await? == self.nodes,
@@ -184,7 +184,7 @@ impl Load {
                     .await?;
             }
         }
-        world.nothing_left(DEFAULT).await
+        Ok(())
     }
 }
 
@@ -192,6 +192,19 @@ impl Drop for Load {
     fn drop(&mut self) {
         self.eyes.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// Wait until all pods of these Deployments run, and no more.
+async fn running(world: &World, name: &str) -> Result<()> {
+    let mark = format!("-{name}-");
+    eventually(&format!("the pods of {name} to run"), SOON, async || {
+        let mut pods = world.pods(DEFAULT).await?;
+        pods.retain(|pod| pod.name_any().contains(&mark));
+        let all = pods.len() == TARGETS.len() * 2 * REPLICAS && pods.iter().all(is_running);
+        ensure!(all, "{}", describe(&pods));
+        Ok(Some(()))
+    })
+    .await
 }
 
 /// UIDs of the pods that stay.

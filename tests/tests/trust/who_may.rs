@@ -117,7 +117,9 @@ pub async fn not_ready(cluster: &Cluster, kind: &str, namespace: &str, name: &st
 
 /// Wait until one of our objects is Ready.
 pub async fn ready(cluster: &Cluster, kind: &str, namespace: &str, name: &str) -> Result<()> {
-    eventually(&format!("{kind} {name} to be Ready"), SOON, async || {
+    // What depends on something else is looked at again once a minute.
+    let patience = SOON + SOON;
+    eventually(&format!("{kind} {name} to be Ready"), patience, async || {
         let (status, reason, message) = condition(cluster, kind, namespace, name).await?;
         ensure!(status == "True", "{status}, {reason}: {message}");
         Ok(Some(()))
