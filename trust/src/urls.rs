@@ -1,20 +1,19 @@
-//! URLs in our kinds. The errors quote none: some people write passwords into them.
+//! URLs in our kinds. The errors quote none: some people write passwords into them. Schemes are taken in lower case alone, as the
+//! readers of kubeconfigs take them.
 
 use http::Uri;
 
 /// An https URL of a server: host, maybe port and path, and nothing more.
 pub(crate) fn https(field: &str, text: &str) -> Result<Uri, String> {
-    plain(text)
-        .filter(|uri| uri.scheme_str() == Some("https"))
-        .ok_or_else(|| {
-            format!("{field} cannot be used: write https://HOST[:PORT][/PATH], without user, query and fragment")
-        })
+    plain(text).filter(|_| text.starts_with("https://")).ok_or_else(|| {
+        format!("{field} cannot be used: write https://HOST[:PORT][/PATH], without user, query and fragment")
+    })
 }
 
 /// The URL of a proxy: http or https, host and port.
 pub(crate) fn proxy(field: &str, text: &str) -> Result<Uri, String> {
     plain(text)
-        .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
+        .filter(|_| text.starts_with("http://") || text.starts_with("https://"))
         .filter(|uri| uri.port_u16().is_some() && matches!(uri.path(), "" | "/"))
         .ok_or_else(|| format!("{field} cannot be used: write http://HOST:PORT, without user, path and query"))
 }

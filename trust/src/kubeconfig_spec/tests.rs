@@ -154,6 +154,7 @@ fn what_cannot_work_is_refused_and_nothing_is_quoted() {
     };
     for (spec, hint) in [
         (server("http://s3cret"), "spec.cluster.server"),
+        (server("HTTPS://a"), "spec.cluster.server"),
         (server("https://"), "spec.cluster.server"),
         (server("https://u:s3cret@a"), "without user"),
         (server("https://a?s3cret"), "query"),

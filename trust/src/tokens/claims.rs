@@ -85,3 +85,17 @@ impl<'de> Deserialize<'de> for Groups {
         Ok(Self(Vec::<String>::deserialize(value).unwrap_or_default()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_are_an_object() {
+        let array = r#"["i", "s", "a", 1, 1, 1, []]"#;
+        let object =
+            r#"{"iss": "i", "sub": "s", "aud": "a", "exp": 1, "nbf": 1, "iat": 1, "groups": [], "other": {"a": [1]}}"#;
+        assert!(serde_json::from_str::<Claims>(array).is_err() && serde_json::from_str::<Subject>(r#"["s"]"#).is_err());
+        assert!(serde_json::from_str::<Claims>(object).is_ok() && serde_json::from_str::<Subject>(object).is_ok());
+    }
+}
