@@ -92,6 +92,8 @@ async fn only_names(cluster: &Cluster) -> Result<()> {
             (json!([rule("serviceaccounts", json!(["default"]))]), "lists whom"),
             (json!([rule("users", json!(["x/a", "system:admin"]))]), "system:"),
             (json!([rule("groups", json!(["System:masters"]))]), "system:"),
+            (json!([rule("groups", json!(["administrators"]))]), "prefix"),
+            (json!([rule("users", json!(["oidc:alice"]))]), "ns/NAMESPACE/id/NAME"),
         ] {
             let patch = Patch::Merge(json!({ "rules": rules }));
             let patched = roles
@@ -104,6 +106,20 @@ async fn only_names(cluster: &Cluster) -> Result<()> {
             );
         }
     }
+    // As many as the agent writes, and short ones: the policy comes to an end.
+    let name = |i: usize| format!("x/ns/default/id/{i:06}");
+    let many: Vec<_> = (0..20)
+        .map(|chunk| {
+            let names: Vec<_> = (chunk * 1_000..(chunk + 1) * 1_000).map(name).collect();
+            rule("users", json!(names))
+        })
+        .collect();
+    let patch = Patch::Merge(json!({ "rules": many }));
+    let roles = Api::<ClusterRole>::all(cluster.client());
+    roles
+        .patch(names::IMPERSONATION_ROLE, &PatchParams::default(), &patch)
+        .await
+        .context("20,000 users")?;
     // It has this right over this one role.
     for other in ["multicluster-source", "multicluster-agent-target", "cluster-admin"] {
         let patch = Patch::Merge(json!({ "metadata": { "labels": { "a": "b" } } }));

@@ -52,7 +52,9 @@ async fn secrets(world: &World, agent: &Client, ns: &str) -> Result<()> {
     administrators.create(&post, &secret("theirs", "Opaque")).await?;
     let why = names::KUBECONFIG_SECRET;
     refused(agents.create(&post, &secret("opaque", "Opaque")).await, why)?;
-    let token = secret("token", "kubernetes.io/service-account-token");
+    let mut token = secret("token", "kubernetes.io/service-account-token");
+    let whose = ("kubernetes.io/service-account.name".to_owned(), "default".to_owned());
+    token.metadata.annotations = Some([whose].into());
     refused(agents.create(&post, &token).await, why)?;
     refused(change(&agents, "theirs").await, why)?;
     refused(agents.delete("theirs", &delete).await, why)?;
