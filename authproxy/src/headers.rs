@@ -166,3 +166,6 @@ fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let options = values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok());
     options.flat_map(|value| value.split(',')).map(str::trim)
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,3 +195,6 @@ async fn keep(entry: &Entry, provider: &ProviderRef, fetch: &dyn Fetch, tell: &d
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

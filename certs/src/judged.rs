@@ -25,8 +25,8 @@ pub enum ClientCertificates {
 pub(crate) struct JudgedLater(WebPkiSupportedAlgorithms);
 
 impl JudgedLater {
-    pub fn new(provider: &CryptoProvider) -> Arc<dyn ClientCertVerifier> {
-        Arc::new(Self(provider.signature_verification_algorithms))
+    pub fn new(provider: &CryptoProvider) -> Self {
+        Self(provider.signature_verification_algorithms)
     }
 }
 

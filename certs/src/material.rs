@@ -67,7 +67,7 @@ impl Material {
         })?;
         let verifier = match clients {
             ClientCertificates::Checked => self.client_verifier(args, provider.clone())?,
-            ClientCertificates::Judged => JudgedLater::new(&provider),
+            ClientCertificates::Judged => Arc::new(JudgedLater::new(&provider)),
         };
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

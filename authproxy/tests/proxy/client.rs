@@ -1,5 +1,6 @@
 //! Clients: HTTP/1.1 and HTTP/2 by hyper, and bytes as somebody wrote them.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http_body_util::combinators::UnsyncBoxBody;
@@ -8,7 +9,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use multicluster_certs::dev::CertKeyPem;
+use multicluster_certs::dev::{CertKeyPem, DevCa};
 use rustls_pki_types::ServerName;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,9 +23,19 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
 /// A TLS connection, with or without a certificate.
 pub(crate) async fn connect(world: &World, identity: Option<&CertKeyPem>, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
-    let mut config = (*world.serving.client_config(identity).unwrap()).clone();
+    connect_to(world.addr, &world.serving, identity, alpn).await
+}
+
+/// A TLS connection to a server whose certificate this authority has signed.
+pub(crate) async fn connect_to(
+    addr: SocketAddr,
+    serving: &DevCa,
+    identity: Option<&CertKeyPem>,
+    alpn: &[&[u8]],
+) -> TlsStream<TcpStream> {
+    let mut config = (*serving.client_config(identity).unwrap()).clone();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    let stream = TcpStream::connect(world.addr).await.unwrap();
+    let stream = TcpStream::connect(addr).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(std::sync::Arc::new(config))
@@ -40,7 +51,10 @@ pub(crate) enum Client {
 
 impl Client {
     pub(crate) async fn http1(world: &World, identity: Option<&CertKeyPem>) -> Self {
-        let stream = connect(world, identity, &[b"http/1.1"]).await;
+        Self::over(connect(world, identity, &[b"http/1.1"]).await).await
+    }
+
+    pub(crate) async fn over(stream: TlsStream<TcpStream>) -> Self {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection.with_upgrades());
         Self::One(sender)

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod binary;
 mod client;
+mod cluster;
 mod denied;
+mod fetching;
+mod following;
 mod passing;
 mod revoked;
 mod server;

@@ -17,8 +17,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
-type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+use crate::cluster::Objects;
+
+pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// What it was asked.
 #[derive(Clone, Debug)]
@@ -34,27 +37,44 @@ pub(crate) struct ApiServer {
     asked: Arc<Mutex<Vec<Asked>>>,
     /// What watches send.
     pub(crate) events: broadcast::Sender<Bytes>,
+    pub(crate) objects: Objects,
     task: JoinHandle<()>,
 }
 
 impl ApiServer {
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// With or without TLS.
+    pub(crate) async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
         let events = broadcast::Sender::new(64);
-        let (seen, sender) = (asked.clone(), events.clone());
+        let objects = Objects::new();
+        let server = (asked.clone(), events.clone(), objects.clone());
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (seen, sender) = (seen.clone(), sender.clone());
+                stream.set_nodelay(true).unwrap();
+                let (server, tls) = (server.clone(), tls.clone());
                 connections.spawn(async move {
-                    let service = service_fn(move |request| answer(request, seen.clone(), sender.clone()));
-                    let connection = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .with_upgrades();
-                    let _ = connection.await;
+                    let service = service_fn(move |request| answer(request, server.clone()));
+                    let http = hyper::server::conn::http1::Builder::new();
+                    if let Some(tls) = tls {
+                        let Ok(stream) = tls.accept(stream).await else { return };
+                        let _ = http
+                            .serve_connection(TokioIo::new(stream), service)
+                            .with_upgrades()
+                            .await;
+                    } else {
+                        let _ = http
+                            .serve_connection(TokioIo::new(stream), service)
+                            .with_upgrades()
+                            .await;
+                    }
                 });
             }
         });
@@ -62,6 +82,7 @@ impl ApiServer {
             addr,
             asked,
             events,
+            objects,
             task,
         }
     }
@@ -88,8 +109,7 @@ impl Drop for ApiServer {
 
 async fn answer(
     mut request: Request<Incoming>,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    events: broadcast::Sender<Bytes>,
+    (asked, events, objects): (Arc<Mutex<Vec<Asked>>>, broadcast::Sender<Bytes>, Objects),
 ) -> Result<Response<Body>, std::io::Error> {
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
@@ -102,6 +122,9 @@ async fn answer(
             body,
         });
     };
+    if let Some(answer) = objects.answer(&path, parts.uri.query().unwrap_or_default()) {
+        return Ok(answer);
+    }
     match path.as_str() {
         "/watch" => {
             remember(Bytes::new());
@@ -176,6 +199,6 @@ fn whole(text: &'static str) -> Body {
         .boxed_unsync()
 }
 
-fn never(error: Infallible) -> std::io::Error {
+pub(crate) fn never(error: Infallible) -> std::io::Error {
     match error {}
 }

@@ -136,20 +136,14 @@ impl World {
         world
     }
 
+    /// An authority for clients' certificates.
+    pub(crate) fn authority() -> DevCa {
+        DevCa::new().unwrap()
+    }
+
     /// The provider that believes [`Self::ca`].
     pub(crate) fn provider(&self) -> TrustedIdentityProvider {
-        let mut provider = TrustedIdentityProvider::new(
-            "management",
-            TrustedIdentityProviderSpec {
-                prefix: "spiffe://management/".into(),
-                certificate_authority_data: Some(STANDARD.encode(self.ca.pem())),
-                identities: vec![IDENTITY.into()],
-                ..Default::default()
-            },
-        );
-        provider.metadata.namespace = Some("default".into());
-        provider.metadata.uid = Some("uid-management".into());
-        provider
+        provider(&self.ca)
     }
 
     /// One that believes tokens.
@@ -218,6 +212,22 @@ impl World {
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         text
     }
+}
+
+/// A provider that believes this authority, and lets one identity in.
+pub(crate) fn provider(ca: &DevCa) -> TrustedIdentityProvider {
+    let mut provider = TrustedIdentityProvider::new(
+        "management",
+        TrustedIdentityProviderSpec {
+            prefix: "spiffe://management/".into(),
+            certificate_authority_data: Some(STANDARD.encode(ca.pem())),
+            identities: vec![IDENTITY.into()],
+            ..Default::default()
+        },
+    );
+    provider.metadata.namespace = Some("default".into());
+    provider.metadata.uid = Some("uid-management".into());
+    provider
 }
 
 /// Returns when this holds; fails after five seconds.
