@@ -120,7 +120,7 @@ fn verify(
         return Err(Denied::UnknownKey(provider.clone()));
     }
     let mut validation = Validation::new(algorithm);
-    // The library takes a claim of the wrong type for none at all: ours are checked below, each of its type.
+    // Versions of the library took a claim of the wrong type for none at all (CVE-2026-25537): the times are ours to check.
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
     validation.validate_aud = false;

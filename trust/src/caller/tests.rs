@@ -10,6 +10,8 @@ use crate::testing::issuer::{AUDIENCE, Key, claims, header, key_set};
 use crate::testing::{at, believing, believing_tokens, provider, source, trust};
 use crate::{certificates, tokens};
 
+mod properties;
+
 const USER: &str = "m:ns/team-a/id/default";
 
 fn spec(authority: &Authority) -> TrustedIdentityProviderSpec {

@@ -1,8 +1,5 @@
 //! Which tokens prove who somebody is.
 
-mod keys;
-mod properties;
-
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
@@ -11,6 +8,9 @@ use super::*;
 use crate::testing::authority::Authority;
 use crate::testing::issuer::{AUDIENCE, ISSUER, Key, claims, claims_with, encode, header, key_set};
 use crate::testing::{NOW, at, believing, believing_tokens, provider, trust};
+
+mod keys;
+mod properties;
 
 static KEY: LazyLock<Key> = LazyLock::new(|| Key::of("ES256"));
 static KEYS: LazyLock<Arc<KeySet>> = LazyLock::new(|| {
