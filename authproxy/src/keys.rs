@@ -36,9 +36,12 @@ pub trait Tell: Send + Sync + 'static {
     fn keys_unavailable(&self, provider: &ProviderRef, error: &FetchError);
 }
 
+/// An issuer, and the task that fetches its keys, if they are fetched: it ends when this goes.
+type Kept = (Arc<Entry>, Option<AbortOnDropHandle<()>>);
+
 /// The keys of all issuers that are trusted.
 pub struct Keys {
-    issuers: Mutex<BTreeMap<ProviderRef, (Arc<Entry>, Option<AbortOnDropHandle<()>>)>>,
+    issuers: Mutex<BTreeMap<ProviderRef, Kept>>,
     fetch: Arc<dyn Fetch>,
     tell: Arc<dyn Tell>,
     metrics: Metrics,
@@ -88,7 +91,7 @@ impl Keys {
         }
     }
 
-    fn begin(&self, provider: &ProviderRef, issuer: &Issuer) -> (Arc<Entry>, Option<AbortOnDropHandle<()>>) {
+    fn begin(&self, provider: &ProviderRef, issuer: &Issuer) -> Kept {
         let entry = Arc::new(Entry {
             issuer: issuer.clone(),
             set: Mutex::default(),
@@ -121,7 +124,7 @@ impl Keys {
     /// shut others' callers out.
     pub fn check(&self) -> Result<(), String> {
         let issuers = self.issuers.lock();
-        let waits = |(entry, task): &&(Arc<Entry>, Option<_>)| task.is_some() && *entry.attempts.borrow() == 0;
+        let waits = |(entry, task): &&Kept| task.is_some() && *entry.attempts.borrow() == 0;
         match issuers.values().filter(waits).count() {
             0 => Ok(()),
             waiting => Err(format!("the keys of {waiting} issuers have not been fetched yet")),
