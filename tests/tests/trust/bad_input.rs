@@ -518,7 +518,7 @@ async fn smuggling(world: Arc<World>) -> Result<()> {
 /// begin with TLS ends.
 async fn slow(world: Arc<World>) -> Result<()> {
     let caller = world.caller("us", "bad-slow").await?;
-    let path = caller.path("configmaps/bad-slow-");
+    let path = caller.path("configmaps/never-whole-");
     let mut open = Vec::new();
     for number in 0..200 {
         let mut stream = caller.door.raw(Version::Http1).await?;
@@ -549,5 +549,5 @@ async fn slow(world: Arc<World>) -> Result<()> {
     );
     silent.await??;
     println!("silent ones are gone after {:.1?}", begin.elapsed());
-    unseen(&world, "us", "bad-slow-")
+    unseen(&world, "us", "never-whole-")
 }

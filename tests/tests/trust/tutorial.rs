@@ -1,8 +1,10 @@
 //! The tutorial's "Configuration" as it is written there, and its Deployments.
 
+use std::sync::Arc;
+
 use anyhow::{Result, ensure};
 use kube::Api;
-use multicluster_api::Kubeconfig;
+use multicluster_api::{Kubeconfig, TargetRef};
 use serde_json::{Value, json};
 use testbed::eventually;
 use testbed::product::Proof;
@@ -51,57 +53,90 @@ pub fn regional(target: &str, name: &str) -> serde_json::Value {
 }
 
 pub fn tests() -> Vec<Test> {
-    vec![test("the_tutorials_configuration", async |world| {
-        for (target, proof) in TARGETS {
-            as_documented(&world, target, proof).await?;
-        }
-        world.tutorial().await?;
-        for (target, _) in TARGETS {
-            world.apply(&regional(target, &format!("hello-world-{target}"))).await?;
-        }
-        for (target, proof) in TARGETS {
-            eventually(&format!("4 delegates to run in {target}"), SOON, async || {
-                let delegates = world.delegates(target, DEFAULT).await?;
-                let running = delegates.iter().filter(|pod| super::world::is_running(pod)).count();
-                ensure!(running == 4, "{}", super::world::describe(&delegates));
-                Ok(Some(()))
-            })
-            .await?;
-            let status = world
-                .kubeconfig_object(DEFAULT, target)
-                .await?
-                .status
-                .unwrap_or_default();
-            ensure!(
-                status.identity.as_deref() == Some("ns/default/id/default"),
-                "{target}, {proof:?}: {status:?}"
-            );
-            ensure!(
-                status.not_after.is_some() && status.renewal_time.is_some(),
-                "{target}: {status:?}"
-            );
-            // The target's audit log names the source's identity, not the proxy's.
-            let user = format!("{}ns/default/id/default", testbed::product::PREFIX);
-            let created = world.audits[target].events("/namespaces/default/podchaperons")?;
-            let created: Vec<_> = created.iter().filter(|event| event["verb"] == "create").collect();
-            ensure!(!created.is_empty(), "no chaperon was made in {target}");
-            for event in created {
-                ensure!(event["impersonatedUser"]["username"] == user, "{event}");
-                ensure!(
-                    event["user"]["username"] == "system:serviceaccount:multicluster-scheduler:multicluster-authproxy",
-                    "{event}"
-                );
+    vec![
+        test("the_tutorials_configuration", async |world| {
+            for (target, proof) in TARGETS {
+                as_documented(&world, target, proof).await?;
             }
-        }
-        for (target, _) in TARGETS {
-            let name = format!("hello-world-{target}");
-            world
-                .source()
-                .kubectl(&["delete", "deployment", "-n", DEFAULT, &name])
+            world.tutorial().await?;
+            for (target, _) in TARGETS {
+                world.apply(&regional(target, &format!("hello-world-{target}"))).await?;
+            }
+            for (target, proof) in TARGETS {
+                eventually(&format!("4 delegates to run in {target}"), SOON, async || {
+                    let delegates = world.delegates(target, DEFAULT).await?;
+                    let running = delegates.iter().filter(|pod| super::world::is_running(pod)).count();
+                    ensure!(running == 4, "{}", super::world::describe(&delegates));
+                    Ok(Some(()))
+                })
                 .await?;
-        }
-        Ok(())
-    })]
+                let status = world
+                    .kubeconfig_object(DEFAULT, target)
+                    .await?
+                    .status
+                    .unwrap_or_default();
+                ensure!(
+                    status.identity.as_deref() == Some("ns/default/id/default"),
+                    "{target}, {proof:?}: {status:?}"
+                );
+                ensure!(
+                    status.not_after.is_some() && status.renewal_time.is_some(),
+                    "{target}: {status:?}"
+                );
+                // The target's audit log names the source's identity, not the proxy's.
+                let user = format!("{}ns/default/id/default", testbed::product::PREFIX);
+                let created = world.audits[target].events("/namespaces/default/podchaperons")?;
+                let created: Vec<_> = created.iter().filter(|event| event["verb"] == "create").collect();
+                ensure!(!created.is_empty(), "no chaperon was made in {target}");
+                for event in created {
+                    ensure!(event["impersonatedUser"]["username"] == user, "{event}");
+                    ensure!(
+                        event["user"]["username"]
+                            == "system:serviceaccount:multicluster-scheduler:multicluster-authproxy",
+                        "{event}"
+                    );
+                }
+            }
+            for (target, _) in TARGETS {
+                let name = format!("hello-world-{target}");
+                world
+                    .source()
+                    .kubectl(&["delete", "deployment", "-n", DEFAULT, &name])
+                    .await?;
+            }
+            Ok(())
+        }),
+        test("an_issuer_that_nobody_can_ask_for_its_keys", private_issuer),
+    ]
+}
+
+/// The source's keys are carried over by hand, as for a private cluster.
+async fn private_issuer(world: Arc<World>) -> Result<()> {
+    let namespace = super::fixtures::namespace(&world, "private-issuer").await?;
+    let mut connection = world.product.connection("eu", namespace, Proof::Token).await?;
+    let (provider, source) = (
+        &mut connection.target[0]["spec"],
+        "spiffe://private/ns/private-issuer/id/default",
+    );
+    provider["prefix"] = json!("spiffe://private/");
+    provider["oidc"]["audiences"] = json!(["multicluster.admiralty.io/private"]);
+    provider["oidc"]["jwks"] = json!(world.source().get("/openid/v1/jwks").await?);
+    provider["oidc"]
+        .as_object_mut()
+        .map(|oidc| oidc.remove("certificateAuthorityData"));
+    connection.target[1]["spec"]["userName"] = json!(source);
+    connection.source[0]["spec"]["token"]["audience"] = json!("multicluster.admiralty.io/private");
+    connection.apply(world.source(), world.target("eu")).await?;
+    let node: String = TargetRef::namespaced(namespace, "eu").virtual_node().into();
+    world.product.wait_node_ready(&node).await?;
+    let delete = [
+        "delete",
+        "targets.multicluster.admiralty.io",
+        "eu",
+        "--namespace",
+        namespace,
+    ];
+    world.source().kubectl(&delete).await.map(drop)
 }
 
 /// What is written here is what docs/trust.md says, but for the addresses, and the name in the certificate.
