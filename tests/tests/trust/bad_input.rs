@@ -399,6 +399,18 @@ async fn headers(world: Arc<World>) -> Result<()> {
             }
         }
     }
+    // A token hides here, too: who may do everything in the target has sent it.
+    let token = jwt::token(world.target("us"), "multicluster-scheduler", "multicluster-agent", None).await?;
+    let protocol = format!(
+        "base64url.bearer.authorization.k8s.io.{}",
+        jwt::base64url(token.as_bytes())
+    );
+    for value in [protocol.clone(), format!("v5.channel.k8s.io, {protocol}")] {
+        let headers = [("sec-websocket-protocol", value.as_str())];
+        let path = caller.path("configmaps/bad-header-websocket-");
+        let answer = caller.door.open(Version::Http1).await?.get(&path, &headers).await?;
+        refused(&answer).context("a token among WebSocket's protocols")?;
+    }
     unseen(&world, "us", "bad-header-")?;
     // Headers of one hop do not go on: what a caller calls one of these is not the proxy's to leave out.
     let mut stream = caller.door.raw(Version::Http1).await?;
