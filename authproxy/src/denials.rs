@@ -89,10 +89,11 @@ impl Denials {
         self.tell(peer, failure.reason(), &note, by);
     }
 
-    /// A connection came to a bad end.
+    /// What somebody has sent is no request.
     pub fn broke(&self, peer: SocketAddr, error: &dyn fmt::Display) {
+        self.metrics.denied("Malformed", None);
         if self.lines.take() {
-            tracing::info!(%peer, %error, "connection ended");
+            tracing::warn!(%peer, reason = "Malformed", %error, "denied");
         }
     }
 

@@ -155,6 +155,13 @@ impl Flights {
     }
 }
 
+impl Counts {
+    /// None at all.
+    pub fn is_zero(self) -> bool {
+        self == Self::default()
+    }
+}
+
 impl Flight {
     /// Ready when it has to end. One task at a time may wait for that.
     pub fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Cut> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use multicluster_runtime::health::Pulse;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +36,7 @@ pub struct Revoker {
 
 impl Revoker {
     /// Act on changes, until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         let mut changes = self.knowledge.changes();
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -47,7 +48,10 @@ impl Revoker {
                     Ok(()) => seen = self.changed(&seen),
                     Err(_) => return,
                 },
-                _ = ticks.tick() => knowing = self.look(knowing),
+                _ = ticks.tick() => {
+                    knowing = self.look(knowing);
+                    pulse.beat();
+                }
             }
         }
     }

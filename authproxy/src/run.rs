@@ -8,7 +8,9 @@ use multicluster_certs::{ClientCertificates, Limits, RELOAD_INTERVAL, ServingTls
 use multicluster_runtime::admin::{self, Liveness, Readiness};
 use multicluster_runtime::{cluster, shutdown};
 use prometheus_client::registry::Registry;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
@@ -33,9 +35,13 @@ const TRUST: &str = "trust";
 /// Part of the readiness: the keys of all issuers have been asked for.
 const KEYS: &str = "keys";
 
+/// Changes of trust that nobody has looked at for so long will never be.
+const STUCK: Duration = Duration::from_secs(60);
+
 /// Serve until SIGTERM; requests in flight may finish for a while.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     args.log.init()?;
+    open_many_files();
     let (readiness, liveness) = (Readiness::default(), Liveness::default());
     let delay = Duration::from_secs(args.shutdown_delay_seconds);
     let stop = shutdown::withdraw(shutdown::token()?, readiness.clone(), delay);
@@ -51,8 +57,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let metrics = Metrics::default();
     let parts = parts(&args, knowledge.clone(), upstream, events, metrics.clone());
     let (flights, keys, over) = (parts.0.flights.clone(), parts.1.keys.clone(), parts.0.over.clone());
-    tokio::spawn(watch::run(client, knowledge.clone(), watching.clone()));
-    tokio::spawn(parts.1.run(watching.clone()));
+    let follower = tokio::spawn(watch::run(client, knowledge.clone(), watching.clone()));
+    let pulse = liveness.pulse("revocation", STUCK);
+    let revoker = tokio::spawn(parts.1.run(pulse, watching.clone()));
 
     let tls = ServingTls::start_with(
         &args.serving(),
@@ -73,11 +80,41 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("--listen-addr {}", args.listen_addr))?;
     tracing::info!(addr = %args.listen_addr, "serving");
-    multicluster_certs::serve(listener, tls, Proxy::new(parts.0), limits(&args), stop).await;
-    // Connections that were upgraded are nobody's but ours.
+    let served = multicluster_certs::serve(listener, tls, Proxy::new(parts.0), limits(&args), stop.clone());
+    let grace = Duration::from_secs(args.grace_seconds);
+    tokio::select! {
+        () = finish(served, &flights, grace, stop) => {}
+        // Without them nobody would be cut off: better to begin anew.
+        ended = follower => anyhow::bail!("trust is not followed any more: {ended:?}"),
+        ended = revoker => anyhow::bail!("nobody acts on changes of trust any more: {ended:?}"),
+    }
     over.cancel();
     flights.cut(Cut::Shutdown, |_| true);
     Ok(())
+}
+
+/// Each watch holds two connections, and the usual limit (1024) is for programs that may still use `select`.
+fn open_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        tracing::warn!(%error, limit = limit.current, "open files");
+    }
+}
+
+/// Returns when everybody is served, connections that were upgraded among them, or the grace is over.
+async fn finish(served: impl Future<Output = ()>, flights: &Flights, grace: Duration, stop: CancellationToken) {
+    let end = async {
+        stop.cancelled().await;
+        Instant::now() + grace
+    };
+    let ((), end) = tokio::join!(served, end);
+    while !flights.counts().is_zero() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The parts that requests go through, and what acts on changes of trust.

@@ -43,7 +43,8 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// A request was refused, for this reason, before it came to [`Self::answers`].
     fn malformed(&self, peer: &Peer, reason: &'static str) -> hyper::Response<Self::Body>;
 
-    /// A connection came to a bad end: no handshake, or something that is not HTTP.
+    /// A connection came to an end by what its client has sent: no TLS, no HTTP, or too slowly. That clients hang up is
+    /// nothing to tell.
     fn broke(&self, _addr: SocketAddr, error: &dyn fmt::Display) {
         tracing::debug!(%error, "connection ended");
     }
@@ -77,11 +78,6 @@ impl Peer {
     /// Close the connection, whatever is under way.
     pub fn hang_up(&self) {
         self.seat.member.gone.cancel();
-    }
-
-    /// Returns when the connection has to go. One that was upgraded is not closed by anybody but its holder.
-    pub async fn gone(&self) {
-        self.seat.member.gone.cancelled().await;
     }
 
     /// As long as this is held, the connection counts as one with a request in hand, which no newcomer displaces: for

@@ -3,6 +3,7 @@
 //! The API server and kube-scheduler speak HTTP/2 with a server that does: one connection carries a burst of hundreds of
 //! requests, each of which would otherwise want a connection and its handshake.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -184,6 +185,26 @@ fn is_of_one_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
+fn is_hang_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+    )
+}
+
+/// The client has hung up, or the handler has cut an answer short.
+fn is_usual(error: &hyper::Error) -> bool {
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    io.is_some_and(is_hang_up)
+        || error.is_user()
+        || error.is_canceled()
+        || error.is_closed()
+        || error.is_incomplete_message()
+        || error.is_body_write_aborted()
+        || error.is_shutdown()
+}
+
 impl<H: Handler> Server<H> {
     async fn connection(self, stream: TcpStream, addr: SocketAddr, seat: Arc<Seat>) {
         // A response must not wait for the client's acknowledgement of the one before.
@@ -216,14 +237,17 @@ impl<H: Handler> Server<H> {
                             false => self.http1(stream, peer).await,
                         }
                     }
+                    Some(Ok(Err(error))) if is_hang_up(&error) => return tracing::debug!(%error, "TLS handshake"),
                     Some(Ok(Err(error))) => return self.handler.broke(addr, &format_args!("TLS handshake: {error}")),
                     Some(Err(_)) => return self.handler.broke(addr, &"TLS handshake took too long"),
                     None => return,
                 }
             }
         };
-        if let Err(error) = finished {
-            self.handler.broke(addr, &error);
+        match finished {
+            Ok(()) => {}
+            Err(error) if is_usual(&error) => tracing::debug!(%error, "connection ended"),
+            Err(error) => self.handler.broke(addr, &error),
         }
     }
 

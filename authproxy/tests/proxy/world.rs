@@ -20,6 +20,7 @@ use multicluster_authproxy::proxy::Proxy;
 use multicluster_authproxy::run::{limits, parts};
 use multicluster_certs::dev::{CertKeyPem, DevCa};
 use multicluster_certs::{CertMetrics, ClientCertificates, ServingTls, serve};
+use multicluster_runtime::health::Liveness;
 use multicluster_trust::ProviderRef;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -94,7 +95,8 @@ impl World {
             metrics.clone(),
         );
         let flights = parts.flights.clone();
-        tokio::spawn(revoker.run(stop.clone()));
+        let pulse = Liveness::default().pulse("revocation", Duration::from_secs(60));
+        tokio::spawn(revoker.run(pulse, stop.clone()));
         let tls = ServingTls::start_with(
             &args.serving(),
             ClientCertificates::Judged,
