@@ -1,10 +1,14 @@
 //! Who is not let in, and who hears of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use multicluster_certs::dev::DevCa;
-use tokio::io::AsyncReadExt;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::client::{Client, get, status, with};
 use crate::world::{IDENTITY, USER, World};
@@ -136,4 +140,51 @@ async fn who_says_nothing_is_not_waited_for() {
     assert_eq!(client.get("/version").await.status(), 200);
     let first = tokio::time::timeout(Duration::from_secs(1), silent[0].read(&mut [0; 1])).await;
     assert!(matches!(first, Ok(Ok(0) | Err(_))), "closed for another one");
+}
+
+/// A certificate is no secret: whoever has seen one can show it.
+#[tokio::test]
+async fn who_shows_anothers_certificate_without_its_key_is_not_heard() {
+    use rustls::crypto::ring;
+    use rustls::sign::{CertifiedKey, SingleCertAndKey};
+    use rustls::version::{TLS12, TLS13};
+
+    let world = World::new().await;
+    let (victim, thief) = (world.identity(), world.ca.client("ns/default/id/thief").unwrap());
+    let stolen = CertificateDer::from_pem_slice(victim.cert.as_bytes()).unwrap();
+    let root = CertificateDer::from_pem_slice(world.serving.pem().as_bytes()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(root).unwrap();
+    for (key, version, heard) in [
+        (&thief, &TLS13, false),
+        (&thief, &TLS12, false),
+        (&victim, &TLS13, true),
+        (&victim, &TLS12, true),
+    ] {
+        let key = PrivateKeyDer::from_pem_slice(key.key.as_bytes()).unwrap();
+        let key = ring::sign::any_supported_type(&key).unwrap();
+        let shown = SingleCertAndKey::from(CertifiedKey::new(vec![stolen.clone()], key));
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_client_cert_resolver(Arc::new(shown));
+        let stream = TcpStream::connect(world.addr).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut answer = Vec::new();
+        if let Ok(mut stream) = TlsConnector::from(Arc::new(config)).connect(name, stream).await {
+            let _ = stream
+                .write_all(b"GET /version HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+                .await;
+            let _ = stream.read_to_end(&mut answer).await;
+        }
+        assert_eq!(
+            answer.starts_with(b"HTTP/1.1 200"),
+            heard,
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+        assert!(heard || answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    }
+    assert_eq!(world.api.asked().len(), 2);
 }
