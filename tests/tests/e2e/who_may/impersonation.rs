@@ -77,13 +77,22 @@ async fn only_names(cluster: &Cluster) -> Result<()> {
     )
     .await?;
     let rule = |resource: &str, names: Value| json!({ "apiGroups": [""], "resources": [resource], "resourceNames": names, "verbs": ["impersonate"] });
+    let all = json!([{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }]);
+    let try_write = async |client: &Client, rules: &Value| {
+        let (patch, params) = (
+            Patch::Merge(json!({ "rules": rules })),
+            PatchParams::default().dry_run(),
+        );
+        let roles = Api::<ClusterRole>::all(client.clone());
+        roles.patch(names::IMPERSONATION_ROLE, &params, &patch).await
+    };
+    eventually("the policy to count", SOON, async || {
+        Ok(try_write(&cluster.client(), &all).await.is_err().then_some(()))
+    })
+    .await?;
     for client in [agent.clone(), cluster.client()] {
-        let roles = Api::<ClusterRole>::all(client);
         for (rules, why) in [
-            (
-                json!([{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }]),
-                "lists whom",
-            ),
+            (all.clone(), "lists whom"),
             (
                 json!([{ "nonResourceURLs": ["/metrics"], "verbs": ["get"] }]),
                 "lists whom",
@@ -95,10 +104,7 @@ async fn only_names(cluster: &Cluster) -> Result<()> {
             (json!([rule("groups", json!(["administrators"]))]), "prefix"),
             (json!([rule("users", json!(["oidc:alice"]))]), "ns/NAMESPACE/id/NAME"),
         ] {
-            let patch = Patch::Merge(json!({ "rules": rules }));
-            let patched = roles
-                .patch(names::IMPERSONATION_ROLE, &PatchParams::default(), &patch)
-                .await;
+            let patched = try_write(&client, &rules).await;
             let error = patched.err().with_context(|| format!("taken: {rules}"))?.to_string();
             ensure!(
                 error.contains(why) && error.contains("impersonation.multicluster"),
@@ -114,10 +120,7 @@ async fn only_names(cluster: &Cluster) -> Result<()> {
             rule("users", json!(names))
         })
         .collect();
-    let patch = Patch::Merge(json!({ "rules": many }));
-    let roles = Api::<ClusterRole>::all(cluster.client());
-    roles
-        .patch(names::IMPERSONATION_ROLE, &PatchParams::default(), &patch)
+    try_write(&cluster.client(), &json!(many))
         .await
         .context("20,000 users")?;
     // It has this right over this one role.

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
 use multicluster_api::names;
-use serde_json::{Value, json};
+use serde_json::Value;
 use testbed::{client_of, eventually};
 
 use super::sources::may;
