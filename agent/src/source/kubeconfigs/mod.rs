@@ -12,7 +12,7 @@
 //! * [`token`]: the API server's part.
 //! * [`content`]: the kubeconfig. [`secret`]: its Secret.
 //! * [`problem`]: why there are no credentials, in words for people. [`status`]: what the Kubeconfig says of itself.
-//! * [`controller`]: watches. [`work`]: decides, and says how it went. [`act`]: asks, stores, deletes.
+//! * [`controller`]: watches. `work`: decides, and says how it went. `act`: asks, stores, deletes.
 //!
 //! The private key is made here and goes nowhere but into the Secret. The next leader does not know the keys of requests that
 //! are under way: it deletes these, and makes its own.
@@ -30,7 +30,7 @@
 //!
 //! Whoever may make a CertificateRequest for the Issuer `multicluster-identities` can be anybody: nobody but the agent should.
 
-pub mod act;
+mod act;
 pub mod certificate;
 pub mod content;
 pub mod controller;
