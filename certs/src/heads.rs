@@ -7,14 +7,21 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What is wrong with one of a connection's requests, if anything. From then on nothing on the connection is believed.
 #[derive(Clone, Default)]
-pub(crate) struct Suspicion(Arc<AtomicU8>);
+pub(crate) struct Suspicion(Arc<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    fault: AtomicU8,
+    /// Part of a header has come.
+    begun: AtomicBool,
+}
 
 const REASONS: [&str; 3] = [
     "end each line of the header with CR LF",
@@ -24,12 +31,17 @@ const REASONS: [&str; 3] = [
 
 impl Suspicion {
     pub fn reason(&self) -> Option<&'static str> {
-        let number = usize::from(self.0.load(Ordering::Acquire));
+        let number = usize::from(self.0.fault.load(Ordering::Acquire));
         number.checked_sub(1).and_then(|at| REASONS.get(at).copied())
     }
 
+    /// Is a header under way, and not whole? One that does not come is slow; without one, the connection is idle.
+    pub fn has_begun(&self) -> bool {
+        self.0.begun.load(Ordering::Acquire)
+    }
+
     fn raise(&self, fault: Fault) {
-        self.0.store(fault as u8 + 1, Ordering::Release);
+        self.0.fault.store(fault as u8 + 1, Ordering::Release);
     }
 }
 
@@ -183,11 +195,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
-        if this.heads.at != At::End
-            && let Err(fault) = this.heads.see(&buf.filled()[before..])
-        {
-            this.heads.stop();
-            this.suspicion.raise(fault);
+        if this.heads.at != At::End {
+            if let Err(fault) = this.heads.see(&buf.filled()[before..]) {
+                this.heads.stop();
+                this.suspicion.raise(fault);
+            }
+            let begun = !this.heads.head.is_empty();
+            this.suspicion.0.begun.store(begun, Ordering::Release);
         }
         read
     }

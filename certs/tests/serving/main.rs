@@ -5,6 +5,7 @@
 mod clients;
 mod crowds;
 mod errors;
+mod handlers;
 mod reload;
 mod requests;
 mod server;
