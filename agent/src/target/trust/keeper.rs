@@ -73,9 +73,9 @@ struct Keeper {
 /// A call that went on beside the work.
 enum Done {
     /// A condition; the provider as it is now, unless it is gone.
-    Told(ProviderRef, Result<Option<TrustedIdentityProvider>, CallError>),
+    Told(ProviderRef, Box<Result<Option<TrustedIdentityProvider>, CallError>>),
     /// The role as it is now, unless there is none.
-    Read(Result<Option<ClusterRole>, CallError>),
+    Read(Box<Result<Option<ClusterRole>, CallError>>),
 }
 
 impl Keeper {
@@ -124,23 +124,27 @@ impl Keeper {
 
     fn read_role(&self) {
         let roles = self.roles();
-        let read = async move { Done::Read(call(roles.get_opt(names::IMPERSONATION_ROLE)).await) };
+        let read = async move { Done::Read(Box::new(call(roles.get_opt(names::IMPERSONATION_ROLE)).await)) };
         self.calls.push(read.boxed());
     }
 
     /// Take a call's answer in. Did it go well?
     fn take(&mut self, done: Done) -> bool {
         let error = match done {
-            Done::Read(Ok(role)) => {
-                self.index.read_role(role);
-                return true;
-            }
-            Done::Read(Err(error)) => error,
+            Done::Read(read) => match *read {
+                Ok(role) => {
+                    self.index.read_role(role);
+                    return true;
+                }
+                Err(error) => error,
+            },
             Done::Told(provider, told) => {
                 self.busy.remove(&provider);
-                match told {
+                match *told {
                     Ok(object) => {
-                        object.map(|object| self.index.take(News::Provider(Change::Put(object))));
+                        if let Some(object) = object {
+                            self.index.take(News::Provider(Change::Put(object)));
+                        }
                         return true;
                     }
                     Err(error) => error,
@@ -168,7 +172,7 @@ impl Keeper {
                 let teller = self.teller.clone();
                 let tell = async move {
                     let told = teller.tell(&provider, &verdict, condition).await;
-                    Done::Told(provider, told)
+                    Done::Told(provider, Box::new(told))
                 };
                 self.calls.push(tell.boxed());
             }

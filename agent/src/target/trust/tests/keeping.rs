@@ -238,7 +238,7 @@ async fn an_api_server_that_does_not_answer_holds_up_for_seconds() {
     let _agent = agent(&fake);
     soon().await;
     fake.rule("hangs", |method, path| {
-        (*method == Method::PATCH && path.plural == "clusterroles").then(|| (0, Value::Null))
+        (*method == Method::PATCH && path.plural == "clusterroles").then_some((0, Value::Null))
     });
     fake.put("sources", source("team", "eu", USER));
     soon().await;
@@ -255,7 +255,7 @@ async fn conditions_do_not_hold_up_a_revocation() {
     let _agent = agent(&fake);
     soon().await;
     fake.rule("hangs", |method, path| {
-        (*method == Method::PATCH && path.plural == PROVIDERS).then(|| (0, Value::Null))
+        (*method == Method::PATCH && path.plural == PROVIDERS).then_some((0, Value::Null))
     });
     for i in 0..100 {
         fake.put(PROVIDERS, provider("crowd", &format!("p{i}"), &format!("p{i}/")));
