@@ -141,12 +141,11 @@ impl Keeper {
             Done::Told(provider, told) => {
                 self.busy.remove(&provider);
                 match *told {
-                    Ok(object) => {
-                        if let Some(object) = object {
-                            self.index.take(News::Provider(Change::Put(object)));
-                        }
+                    Ok(Some(object)) => {
+                        self.index.take(News::Provider(Change::Put(object)));
                         return true;
                     }
+                    Ok(None) => return true,
                     Err(error) => error,
                 }
             }
