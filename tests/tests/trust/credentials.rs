@@ -201,6 +201,7 @@ async fn target_agent(world: &Arc<World>) -> Result<()> {
     };
     for (resource, name) in [
         ("users", "system:admin"),
+        ("users", "somebody"),
         ("groups", "system:masters"),
         ("serviceaccounts", "default"),
         ("userextras/scopes", "x"),
@@ -215,10 +216,9 @@ async fn target_agent(world: &Arc<World>) -> Result<()> {
         "--user=me",
     ];
     agent.refused(&binding).await?;
-    // Names it may write; and it puts back itself what is not to be there.
-    agent
-        .run(&[&role[..], &[&rule("users", "somebody"), "--dry-run=server"]].concat())
-        .await?;
+    // Names of identities it may write; and it puts back itself what is not to be there.
+    let nobody = rule("users", "spiffe://elsewhere/ns/default/id/nobody");
+    agent.run(&[&role[..], &[&nobody, "--dry-run=server"]].concat()).await?;
     ensure!(
         agent.refused(&["auth", "can-i", "impersonate", "users"]).await.is_ok(),
         "the agent may impersonate"
