@@ -234,12 +234,16 @@ fn path(rest: &str) -> String {
 
 /// What the caller needs, and what it looks at.
 fn objects(authority: &Authority, user: &str) -> Vec<Value> {
-    let trust = json!({ "prefix": PREFIX, "certificateAuthorityData": base64(&authority.pair().certificate) });
+    // No Source: what its user may not write is no matter of the proxy's.
+    let trust = json!({
+        "prefix": PREFIX,
+        "certificateAuthorityData": base64(&authority.pair().certificate),
+        "identities": [IDENTITY],
+    });
     let group = "rbac.authorization.k8s.io";
     vec![
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } }),
         object("TrustedIdentityProvider", NAMESPACE, "bench", trust),
-        object("Source", NAMESPACE, "bench", json!({ "userName": user })),
         json!({
             "apiVersion": format!("{group}/v1"), "kind": "RoleBinding",
             "metadata": { "name": "bench", "namespace": NAMESPACE },
