@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::ListParams;
 use multicluster_api::PodChaperon;
+use serde_json::json;
 use testbed::product::{Product, Proof};
 use testbed::{client_of, eventually};
 
@@ -12,13 +13,22 @@ use super::world::SOON;
 
 const NAMESPACE: &str = "default";
 
-/// An identity is issued in the source, and let in by `eu`. No Target uses it.
+/// An identity is issued in the source, and let in by `eu`. No Target uses it. The keys of another issuer are not to be had.
 pub async fn exercise(product: &Product) -> Result<()> {
     let connection = product.connection("eu", NAMESPACE, Proof::Certificate).await?;
     let (source, target) = (&product.source.cluster, &product.target("eu")?.cluster);
     for object in &connection.target {
         target.apply_yaml(&object.to_string()).await?;
     }
+    let silent = json!({
+        "apiVersion": "multicluster.admiralty.io/v1alpha1", "kind": "TrustedIdentityProvider",
+        "metadata": { "name": "silent", "namespace": NAMESPACE },
+        "spec": {
+            "prefix": "silent/",
+            "oidc": { "issuer": "https://127.0.0.1:1", "audiences": ["multicluster.admiralty.io/eu"] },
+        },
+    });
+    target.apply_yaml(&silent.to_string()).await?;
     source.apply_yaml(&connection.source[0].to_string()).await?;
     let secrets = Api::<Secret>::namespaced(source.client(), NAMESPACE);
     let data = eventually("an identity to be issued", SOON, async || {
