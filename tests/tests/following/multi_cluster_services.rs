@@ -135,6 +135,7 @@ async fn everywhere(world: &World) -> Result<()> {
     says(world, ns, "web", "Ready", ("True", "Exported")).await?;
 
     world.scale(ns, "web-eu", 0).await?;
+    world.running(ns, 2).await?;
     for cluster in CLUSTERS {
         serves_all(world, cluster, ns, "web").await?;
         let found = endpoints(world, cluster, ns, "web").await?;
