@@ -20,6 +20,7 @@ use crate::source::following::object::Kind;
 use crate::source::following::refusal::NAME_TAKEN;
 use crate::source::following::watch::name;
 use crate::source::kubeconfigs::problem::ISSUE_ERRORS;
+use crate::target::trust::verdict;
 
 /// Seconds without a heartbeat; 10 is what is promised.
 const DETECTION: [f64; 10] = [5.0, 7.5, 8.5, 9.0, 9.5, 10.0, 12.5, 15.0, 30.0, 60.0];
@@ -69,6 +70,12 @@ pub struct CopyRefusedLabels {
 pub struct KindLabel {
     /// `ClusterSummary`, `NodeSummary`, `DNSEndpoint`, `EndpointSlice`, or `Status`.
     pub kind: &'static str,
+}
+
+/// What is said of an identity provider.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabel {
+    reason: &'static str,
 }
 
 /// A Kubeconfig.
@@ -140,6 +147,12 @@ pub struct Metrics {
     pub shards: Gauge,
     /// Writes that make applications seen from outside.
     pub exposure_writes: Family<KindLabel, Counter>,
+    /// TrustedIdentityProviders by the reason of their condition.
+    providers: Family<VerdictLabel, Gauge>,
+    /// Users that the authenticating proxy may impersonate.
+    pub impersonated_users: Gauge,
+    /// How often the list of them was written.
+    pub impersonation_writes: Counter,
     /// When the credentials of Kubeconfigs expire, in seconds since 1970.
     kubeconfig_expiry: Family<KubeconfigLabels, Gauge>,
     /// Credentials issued for Kubeconfigs.
@@ -177,6 +190,9 @@ impl Default for Metrics {
             summary_bytes: Family::default(),
             shards: Gauge::default(),
             exposure_writes: Family::default(),
+            providers: Family::default(),
+            impersonated_users: Gauge::default(),
+            impersonation_writes: Counter::default(),
             kubeconfig_expiry: Family::default(),
             kubeconfig_issues: Family::default(),
             kubeconfig_issue_errors: Family::default(),
@@ -278,6 +294,7 @@ impl Metrics {
         for kind in ["DNSEndpoint", "EndpointSlice", "Status"] {
             drop(self.exposure_writes.get_or_create(&KindLabel { kind }));
         }
+        self.providers([]);
         for proof in ["certificate", "token"] {
             drop(self.kubeconfig_issues.get_or_create(&ProofLabel { proof }));
         }
@@ -313,6 +330,17 @@ impl Metrics {
     /// A Kubeconfig is gone.
     pub fn forget_kubeconfig(&self, namespace: &str, name: &str) {
         self.kubeconfig_expires(namespace, name, None);
+    }
+
+    /// What is said of all identity providers of this cluster.
+    pub fn providers(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        let mut counts: BTreeMap<_, _> = verdict::REASONS.iter().map(|reason| (*reason, 0)).collect();
+        for reason in reasons {
+            *counts.entry(reason).or_default() += 1;
+        }
+        for (reason, count) in counts {
+            self.providers.get_or_create(&VerdictLabel { reason }).set(count);
+        }
     }
 
     /// A target's heartbeat was seen to change, or it was connected for the first time.
@@ -363,6 +391,8 @@ impl Metrics {
         nodes.iter().chain(&told).for_each(|node| self.forget(node));
         self.mass_failure.set(0);
         self.shards.set(0);
+        self.impersonated_users.set(0);
+        self.providers([]);
         self.kubeconfig_expiry.clear();
     }
 
