@@ -41,24 +41,39 @@ impl WantedSecret {
     }
 }
 
-/// A client for a target, by what its Secret says just now. `source` is the cluster where the Target is.
-pub async fn connect(source: &Client, access: &Access) -> Result<Client, ConnectError> {
-    match access {
-        Access::SelfCluster => Ok(source.clone()),
-        Access::Invalid(message) => Err(ConnectError::InvalidSpec(message)),
-        Access::Kubeconfig {
-            namespace,
-            secret,
-            key,
-            context,
-        } => {
-            let wanted = WantedSecret {
+/// How a target is reached.
+pub(crate) enum Way {
+    /// It is the cluster where the Target is.
+    Here,
+    /// By a kubeconfig.
+    Secret(WantedSecret),
+}
+
+impl Way {
+    /// The way that a Target's spec names, if it names one.
+    pub fn of(access: &Access) -> Result<Self, ConnectError> {
+        match access {
+            Access::SelfCluster => Ok(Self::Here),
+            Access::Invalid(message) => Err(ConnectError::InvalidSpec(message)),
+            Access::Kubeconfig {
+                namespace,
+                secret,
+                key,
+                context,
+            } => Ok(Self::Secret(WantedSecret {
                 namespace: namespace.clone(),
                 secret: secret.clone(),
                 key: key.clone(),
                 context: context.clone(),
-            };
-            kubeconfig::client(&wanted.read(source).await?, context.as_deref()).await
+            })),
         }
+    }
+}
+
+/// A client for a target, by what its Secret says just now. `source` is the cluster where the Target is.
+pub async fn connect(source: &Client, access: &Access) -> Result<Client, ConnectError> {
+    match Way::of(access)? {
+        Way::Here => Ok(source.clone()),
+        Way::Secret(wanted) => kubeconfig::client(&wanted.read(source).await?, wanted.context.as_deref()).await,
     }
 }

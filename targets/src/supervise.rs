@@ -13,14 +13,14 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, Event, watch_object};
 use kube::{Api, Client};
-use multicluster_api::target::{Access, AnyTarget};
+use multicluster_api::target::AnyTarget;
 use multicluster_api::{ClusterTarget, Target, TargetRef};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
-use crate::secret::WantedSecret;
+use crate::secret::{WantedSecret, Way};
 use crate::{ConnectError, watching};
 
 /// How long the work of a target that changed or went may take to end before it is dropped.
@@ -225,30 +225,17 @@ async fn drive<R: Runner>(
     target: AnyTarget,
     stop: CancellationToken,
 ) -> Option<Client> {
-    match target.access.clone() {
-        Access::Invalid(message) => {
-            runner.failed(target, ConnectError::InvalidSpec(message)).await;
+    match Way::of(&target.access) {
+        Err(error) => {
+            runner.failed(target, error).await;
             stop.cancelled().await;
             None
         }
-        Access::SelfCluster => {
+        Ok(Way::Here) => {
             serve(&*runner, &target, &source, &stop).await;
             Some(source)
         }
-        Access::Kubeconfig {
-            namespace,
-            secret,
-            key,
-            context,
-        } => {
-            let wanted = WantedSecret {
-                namespace,
-                secret,
-                key,
-                context,
-            };
-            drive_by_secret(source, &*runner, target, wanted, stop).await
-        }
+        Ok(Way::Secret(wanted)) => drive_by_secret(source, &*runner, target, wanted, stop).await,
     }
 }
 

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::client::Body;
 use kube::core::WatchEvent;
+use multicluster_api::target::Access;
 use multicluster_certs::dev::{CertKeyPem, DevCa};
 use parking_lot::Mutex;
 use rustls::crypto::ring;

@@ -303,22 +303,27 @@ fn a_statefulsets_pod_waits_for_a_target_that_may_have_heard_of_it() {
     assert_eq!(says(), [Verdict::Pass, Verdict::Pass]);
 }
 
-#[test]
-fn scores_follow_the_room_that_is_left() {
-    let (index, _wakes) = index();
-    ready(&index, &eu(), None, vec![node("n1"), node("n2")]);
-    ready(&index, &us(), None, vec![node("n1"), node("n2")]);
+/// How well eu and us would take this pod.
+fn scores(index: &Index, pod: &SourcePod) -> Vec<i64> {
     let (eu_node, us_node) = (eu().virtual_node(), us().virtual_node());
     let candidates = [&eu_node, &us_node].map(|name| Candidate {
         name: name.as_str(),
         labelled_virtual: false,
     });
+    index.prioritize(pod, &candidates, Instant::now())
+}
+
+#[test]
+fn scores_follow_the_room_that_is_left() {
+    let (index, _wakes) = index();
+    ready(&index, &eu(), None, vec![node("n1"), node("n2")]);
+    ready(&index, &us(), None, vec![node("n1"), node("n2")]);
     let pod = SourcePod::read(&typed(&proxy_pod("a", "1", spec("1")))).unwrap();
-    assert_eq!(index.prioritize(&pod, &candidates, Instant::now()), [10, 10]);
+    assert_eq!(scores(&index, &pod), [10, 10]);
     index
         .assume(&eu(), "2", &pod.proxy.as_ref().unwrap().wanted, false)
         .unwrap();
-    assert_eq!(index.prioritize(&pod, &candidates, Instant::now()), [8, 10]);
+    assert_eq!(scores(&index, &pod), [8, 10]);
 }
 
 #[test]
@@ -326,15 +331,10 @@ fn a_burst_is_spread_before_its_first_pod_is_bound() {
     let (index, _wakes) = index();
     ready(&index, &eu(), None, vec![node("n1"), node("n2")]);
     ready(&index, &us(), None, vec![node("n1"), node("n2")]);
-    let (eu_node, us_node) = (eu().virtual_node(), us().virtual_node());
-    let candidates = [&eu_node, &us_node].map(|name| Candidate {
-        name: name.as_str(),
-        labelled_virtual: false,
-    });
     let pod = |uid| SourcePod::read(&typed(&proxy_pod("a", uid, spec("1")))).unwrap();
     let wanted = pod("0").proxy.unwrap().wanted;
     index.assume(&eu(), "0", &wanted, false).unwrap();
-    let scores = |uid| index.prioritize(&pod(uid), &candidates, Instant::now());
+    let scores = |uid| scores(&index, &pod(uid));
     assert_eq!(scores("1"), [8, 10]);
     assert_eq!(scores("1"), [8, 10], "asked again, it is still one pod");
     assert_eq!(scores("2"), [10, 10], "the first goes to us, most likely");
