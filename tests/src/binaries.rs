@@ -37,6 +37,7 @@ const CLUSTERS: [GoModule; 3] = [
             ("kubectl", "kubectl"),
         ],
         data: &[],
+        c_tags: None,
     },
     GoModule {
         name: "kwok",
@@ -48,6 +49,7 @@ const CLUSTERS: [GoModule; 3] = [
             kwok_stages("kustomize/stage/node/heartbeat-with-lease"),
             kwok_stages("kustomize/stage/pod/fast"),
         ],
+        c_tags: None,
     },
     GoModule {
         name: "cert-manager",
@@ -64,18 +66,13 @@ const CLUSTERS: [GoModule; 3] = [
             files: &[],
             name: CERT_MANAGER_CRDS,
         }],
+        c_tags: None,
     },
 ];
 
 /// What only tests of names and routes need: see [`Binaries::with_dns`].
 const DNS: [GoModule; 3] = [
-    GoModule {
-        name: "coredns",
-        upstream: "github.com/coredns/coredns",
-        version_packages: &[],
-        programs: &[("coredns", "coredns")],
-        data: &[],
-    },
+    COREDNS,
     GoModule {
         name: "external-dns",
         upstream: "sigs.k8s.io/external-dns",
@@ -87,6 +84,7 @@ const DNS: [GoModule; 3] = [
             files: &[],
             name: DNS_ENDPOINT_CRDS,
         }],
+        c_tags: None,
     },
     GoModule {
         name: "definitions",
@@ -107,8 +105,71 @@ const DNS: [GoModule; 3] = [
                 name: MULTI_CLUSTER_SERVICES_CRDS,
             },
         ],
+        c_tags: None,
     },
 ];
+
+/// Helm, to install the chart with: see [`Binaries::with_helm`].
+const HELM: [GoModule; 1] = [GoModule {
+    name: "helm",
+    upstream: "helm.sh/helm/v4",
+    version_packages: &[],
+    programs: &[("helm", "helm")],
+    data: &[],
+    c_tags: None,
+}];
+
+/// The usual source of the metrics API: see [`Binaries::with_metrics_server`].
+const METRICS_SERVER: [GoModule; 1] = [GoModule {
+    name: "metrics-server",
+    upstream: "sigs.k8s.io/metrics-server",
+    version_packages: &[],
+    programs: &[("metrics-server", "metrics-server")],
+    data: &[],
+    c_tags: None,
+}];
+
+/// What real nodes need, besides CoreDNS: see [`Binaries::with_nodes`].
+const NODES: [GoModule; 4] = [
+    GoModule {
+        name: "kubelet",
+        upstream: "k8s.io/kubernetes",
+        version_packages: &["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"],
+        programs: &[("kubelet", "kubelet"), ("kube-proxy", "kube-proxy")],
+        data: &[],
+        c_tags: None,
+    },
+    GoModule {
+        name: "containerd",
+        upstream: "github.com/containerd/containerd/v2",
+        version_packages: &[],
+        programs: &[
+            ("containerd", "containerd"),
+            ("containerd-shim-runc-v2", "containerd-shim-runc-v2"),
+            ("ctr", "ctr"),
+        ],
+        data: &[],
+        c_tags: None,
+    },
+    GoModule {
+        name: "runc",
+        upstream: "github.com/opencontainers/runc",
+        version_packages: &[],
+        programs: &[("runc", "runc")],
+        data: &[],
+        c_tags: Some("seccomp"),
+    },
+    COREDNS,
+];
+
+const COREDNS: GoModule = GoModule {
+    name: "coredns",
+    upstream: "github.com/coredns/coredns",
+    version_packages: &[],
+    programs: &[("coredns", "coredns")],
+    data: &[],
+    c_tags: None,
+};
 
 const fn kwok_stages(folder: &'static str) -> Data {
     Data {
@@ -138,6 +199,23 @@ impl Binaries {
     /// them who does not use them.
     pub async fn with_dns(&self) -> Result<Self> {
         self.clone().with(&DNS).await
+    }
+
+    /// Besides, `helm`.
+    pub async fn with_helm(&self) -> Result<Self> {
+        self.clone().with(&HELM).await
+    }
+
+    /// Besides, `metrics-server`.
+    pub async fn with_metrics_server(&self) -> Result<Self> {
+        self.clone().with(&METRICS_SERVER).await
+    }
+
+    /// Besides, what runs containers: `kubelet`, `kube-proxy`, `containerd`, its shim and `ctr`, `runc`, `coredns`.
+    ///
+    /// `runc` needs a C compiler and libseccomp's headers.
+    pub async fn with_nodes(&self) -> Result<Self> {
+        self.clone().with(&NODES).await
     }
 
     async fn with(mut self, modules: &[GoModule]) -> Result<Self> {

@@ -29,6 +29,8 @@ pub(crate) struct GoModule {
     pub programs: &'static [(&'static str, &'static str)],
     /// Files that come with the modules.
     pub data: &'static [Data],
+    /// The build tags of programs that call a C library, and so need a C compiler; without them everything is pure Go.
+    pub c_tags: Option<&'static str>,
 }
 
 /// YAML files of a module.
@@ -81,6 +83,8 @@ impl GoModule {
         }
         hash.update(self.go(&["env", "GOVERSION"])?);
         hash.update(format!("{:?}{:?}{:?}", self.version_packages, self.programs, self.data));
+        // Nothing is added for the others, so that what is built of them stays valid.
+        hash.update(self.c_tags.unwrap_or_default());
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
@@ -124,13 +128,16 @@ impl GoModule {
             "build",
             "-C",
             &source,
+            "-tags",
+            self.c_tags.unwrap_or_default(),
             "-ldflags",
             &self.ldflags(version),
             "-o",
             &output,
             "tool",
         ];
-        let env = [("CGO_ENABLED", "0"), ("GOWORK", "off")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let cgo = if self.c_tags.is_some() { "1" } else { "0" };
+        let env = [("CGO_ENABLED", cgo), ("GOWORK", "off")].map(|(key, value)| (key.to_owned(), value.to_owned()));
         let log = folder.join("build.log");
         let build = Process::spawn(
             &format!("go build of {}", self.name),
