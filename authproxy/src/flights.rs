@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use futures::task::AtomicWaker;
 use multicluster_certs::{Held, Peer};
 use multicluster_trust::Caller;
+use multicluster_upstream::Cuttable;
 use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 
@@ -163,15 +164,6 @@ impl Counts {
 }
 
 impl Flight {
-    /// Ready when it has to end. One task at a time may wait for that.
-    pub fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Cut> {
-        if let Some(cut) = self.was_cut() {
-            return Poll::Ready(cut);
-        }
-        self.entry.waker.register(cx.waker());
-        self.was_cut().map_or(Poll::Pending, Poll::Ready)
-    }
-
     /// Returns when it has to end.
     pub async fn cut(&self) -> Cut {
         poll_fn(|cx| self.poll_cut(cx)).await
@@ -189,6 +181,18 @@ impl Flight {
             2 => Some(Cut::Unknowing),
             _ => Some(Cut::Shutdown),
         }
+    }
+}
+
+impl Cuttable for Flight {
+    type Why = Cut;
+
+    fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Cut> {
+        if let Some(cut) = self.was_cut() {
+            return Poll::Ready(cut);
+        }
+        self.entry.waker.register(cx.waker());
+        self.was_cut().map_or(Poll::Pending, Poll::Ready)
     }
 }
 

@@ -8,14 +8,14 @@ use std::net::IpAddr;
 use hyper::HeaderMap;
 use hyper::header::{self, HeaderName, HeaderValue};
 use multicluster_trust::Caller;
+use multicluster_upstream::headers::{ask_for_upgrade, connection_options, remove_hop_by_hop};
+pub use multicluster_upstream::headers::{asks_for_upgrade, has_strange_encoding};
 
 /// The user that is impersonated.
 pub const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
 /// One of the groups that are impersonated.
 pub const IMPERSONATE_GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Beginnings of names by which somebody is taken for somebody else.
 const REFUSED: [&str; 2] = ["impersonate-", "x-remote-"];
@@ -23,17 +23,6 @@ const REFUSED: [&str; 2] = ["impersonate-", "x-remote-"];
 const REMOVED: [&str; 1] = ["x-forwarded-"];
 /// Tokens hide here, too: <https://github.com/kubernetes/kubernetes/pull/47740>.
 const WEBSOCKET_TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
-
-/// Those that speak of one connection (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-];
 
 /// A field that no client may send.
 pub fn refused(headers: &HeaderMap) -> Option<String> {
@@ -58,21 +47,6 @@ pub fn has_websocket_token(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Does a body come as anything else than plain chunks?
-pub fn has_strange_encoding(headers: &HeaderMap) -> bool {
-    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (encodings.next(), encodings.next()) {
-        (None, _) => false,
-        (Some(one), None) => !one.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
-        _ => true,
-    }
-}
-
-/// Does it ask for another protocol on this connection?
-pub fn asks_for_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::UPGRADE) && connection_options(headers).any(|one| one.eq_ignore_ascii_case("upgrade"))
-}
-
 /// A user that no header can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unwritable;
@@ -86,14 +60,10 @@ pub fn towards_server(
     upgrade: bool,
 ) -> Result<(), Unwritable> {
     let user = exact(&caller.user).ok_or(Unwritable)?;
-    let protocols: Vec<_> = match upgrade {
-        true => headers.get_all(header::UPGRADE).iter().cloned().collect(),
-        false => vec![],
-    };
     let trailers = headers
         .get(header::TE)
         .is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
-    remove_hop_by_hop(headers);
+    let protocols = remove_hop_by_hop(headers);
     for name in [
         header::AUTHORIZATION,
         // The server's own name is written instead.
@@ -117,10 +87,7 @@ pub fn towards_server(
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     if upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        for protocol in protocols {
-            headers.append(header::UPGRADE, protocol);
-        }
+        ask_for_upgrade(headers, protocols);
     }
     if let Ok(value) = HeaderValue::from_str(&client.to_string()) {
         headers.insert(X_FORWARDED_FOR, value);
@@ -145,26 +112,6 @@ pub fn towards_client(headers: &mut HeaderMap, switched: bool) {
 fn exact(text: &str) -> Option<HeaderValue> {
     let same = text.trim() == text && !text.is_empty();
     same.then(|| HeaderValue::from_bytes(text.as_bytes()).ok()).flatten()
-}
-
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<_> = connection_options(headers)
-            .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
-
-fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(header::CONNECTION).iter();
-    let options = values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok());
-    options.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 #[cfg(test)]

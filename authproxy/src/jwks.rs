@@ -15,6 +15,7 @@ use hyper_util::rt::TokioExecutor;
 use kube::client::ConfigExt;
 use multicluster_trust::provider::{Issuer, KeySource};
 use multicluster_trust::tokens::{InvalidKeySet, KeySet};
+use multicluster_upstream::causes;
 use serde::Deserialize;
 
 /// Longest document.
@@ -137,20 +138,6 @@ async fn get(client: &HttpsClient, url: &str) -> Result<Bytes, FetchError> {
         Ok(answer) => answer,
         Err(_) => Err(unreachable("no answer within 10 s".into())),
     }
-}
-
-/// An error with what is behind it.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        next = cause.source();
-    }
-    text
 }
 
 /// As a shared one.

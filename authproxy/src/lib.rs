@@ -14,7 +14,7 @@
 //!
 //! * [`knowledge`], [`watch`]: whom to trust; nobody, when that has not been heard for a few seconds.
 //! * [`authenticate`], [`keys`], [`jwks`]: who calls.
-//! * [`headers`], [`forward`], [`upgrade`], [`body`]: what passes, both ways.
+//! * [`headers`], and the crate [`multicluster_upstream`]: what passes, both ways.
 //! * [`flights`], [`revoke`]: what is under way, and how it is cut.
 //! * [`denials`], [`past`], [`events`], [`metrics`], [`status`]: what people and clients are told.
 //! * [`proxy`]: a request's way through all that.
@@ -23,11 +23,9 @@
 
 pub mod args;
 pub mod authenticate;
-pub mod body;
 pub mod denials;
 pub mod events;
 pub mod flights;
-pub mod forward;
 pub mod headers;
 pub mod jwks;
 pub mod keys;
@@ -38,5 +36,4 @@ pub mod proxy;
 pub mod revoke;
 pub mod run;
 pub mod status;
-pub mod upgrade;
 pub mod watch;

@@ -13,18 +13,16 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use multicluster_certs::{BoxError, Handler, Peer, RequestBody};
+use multicluster_upstream::{self as upstream, Stream, Upstream};
 use tokio_util::sync::CancellationToken;
 
 use crate::authenticate::{Authenticator, Shown, still_admits};
-use crate::body::{Body, Stream};
 use crate::denials::Denials;
 use crate::flights::{Admission, Cut, Flight, Flights};
-use crate::forward::Upstream;
 use crate::headers;
 use crate::knowledge::Knowledge;
 use crate::metrics::Metrics;
-use crate::status::Failure;
-use crate::upgrade;
+use crate::status::{Body, Failure};
 
 /// The parts that requests go through.
 pub struct Parts {
@@ -127,7 +125,9 @@ impl Proxy {
         let sent = parts.upstream.send(request);
         let mut response = tokio::select! {
             biased;
-            response = sent => response.inspect_err(|failure| parts.denials.unreachable(failure))?,
+            response = sent => {
+                response.map_err(Failure::from).inspect_err(|failure| parts.denials.unreachable(failure))?
+            }
             cut = flight.cut() => return Err(after(cut)),
         };
         parts.metrics.upstream_answered(began.elapsed());
@@ -148,7 +148,17 @@ impl Proxy {
         flight: Flight,
     ) -> Response<Body> {
         let server = hyper::upgrade::on(&mut response);
-        tokio::spawn(upgrade::splice(client, server, flight, self.0.over.clone()));
+        flight.is_upgraded();
+        let over = self.0.over.clone();
+        tokio::spawn(async move {
+            let cut = async {
+                tokio::select! {
+                    cut = flight.cut() => cut,
+                    () = over.cancelled() => Cut::Shutdown,
+                }
+            };
+            upstream::splice(client, server, cut).await;
+        });
         response.map(|_| Body::empty())
     }
 

@@ -7,6 +7,7 @@ use anyhow::Context;
 use multicluster_certs::{ClientCertificates, Limits, RELOAD_INTERVAL, ServingTls};
 use multicluster_runtime::admin::{self, Liveness, Readiness};
 use multicluster_runtime::{cluster, shutdown};
+use multicluster_upstream::Upstream;
 use prometheus_client::registry::Registry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -18,7 +19,6 @@ use crate::authenticate::Authenticator;
 use crate::denials::{Denials, KeyNews};
 use crate::events::{Events, Recorded};
 use crate::flights::{Cut, Flights};
-use crate::forward::Upstream;
 use crate::jwks;
 use crate::keys::Keys;
 use crate::knowledge::Knowledge;
@@ -46,6 +46,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let delay = Duration::from_secs(args.shutdown_delay_seconds);
     let stop = shutdown::withdraw(shutdown::token()?, readiness.clone(), delay);
     let config = args.cluster.config().await?;
+    anyhow::ensure!(
+        config.proxy_url.is_none(),
+        "a kubeconfig with a proxy-url cannot be used here"
+    );
     let upstream = Upstream::new(&config)?;
     let client = cluster::client(config)?;
     let events: Arc<dyn Events> = Arc::new(Recorded::new(client.clone()));

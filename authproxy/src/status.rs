@@ -7,9 +7,13 @@ use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use multicluster_trust::Denied;
+use multicluster_upstream::SendError;
 use serde_json::json;
 
-use crate::body::Body;
+use crate::flights::Flight;
+
+/// A response's body.
+pub type Body = multicluster_upstream::Body<Flight>;
 
 /// When to try again after a failure that passes by itself.
 const SOON: Duration = Duration::from_secs(1);
@@ -44,6 +48,16 @@ pub enum Failure {
     /// The API server has hung up, and may have done what it was asked to.
     #[error("the API server has hung up without an answer; the request may have been carried out")]
     Lost,
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::NotAPath => Self::Malformed("not a path"),
+            SendError::Unreachable => Self::Unreachable,
+            SendError::Lost => Self::Lost,
+        }
+    }
 }
 
 impl Failure {

@@ -35,7 +35,17 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Build => println!("{}", Binaries::ensure().await?.with_dns().await?.with_helm().await?.with_metrics_server().await?),
+        Command::Build => println!(
+            "{}",
+            Binaries::ensure()
+                .await?
+                .with_dns()
+                .await?
+                .with_helm()
+                .await?
+                .with_metrics_server()
+                .await?
+        ),
         Command::Demo => demo::run().await?,
         Command::Up => demo::up().await?,
         Command::Down => demo::down().await?,

@@ -13,7 +13,6 @@ use multicluster_api::{ClusterSource, Source, TrustedIdentityProvider, TrustedId
 use multicluster_authproxy::args::Args;
 use multicluster_authproxy::events::Events;
 use multicluster_authproxy::flights::Flights;
-use multicluster_authproxy::forward::Upstream;
 use multicluster_authproxy::knowledge::{Change, Knowledge};
 use multicluster_authproxy::metrics::Metrics;
 use multicluster_authproxy::proxy::Proxy;
@@ -22,6 +21,7 @@ use multicluster_certs::dev::{CertKeyPem, DevCa};
 use multicluster_certs::{CertMetrics, ClientCertificates, ServingTls, serve};
 use multicluster_runtime::health::Liveness;
 use multicluster_trust::ProviderRef;
+use multicluster_upstream::Upstream;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};

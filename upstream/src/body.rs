@@ -5,40 +5,48 @@ use std::task::{Context, Poll};
 
 use http_body_util::Full;
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
-use multicluster_certs::BoxError;
 
-use crate::flights::Flight;
+use crate::BoxError;
+
+/// What a request in flight holds, and what may end it before its time.
+pub trait Cuttable: Send + Unpin + 'static {
+    /// Why it was cut.
+    type Why: Into<BoxError>;
+
+    /// Ready when it has to end. One task at a time may wait for that.
+    fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<Self::Why>;
+}
 
 /// A response's body.
-pub enum Body {
+pub enum Body<F> {
     /// Ours.
     Whole(Full<Bytes>),
     /// The API server's.
-    Stream(Stream),
+    Stream(Stream<F>),
 }
 
 /// A body on its way from the API server. Ends with an error when its caller is cut off: the client then sees an unfinished
 /// response (a connection closed before its time, or a stream reset), and cannot take it for all there is.
-pub struct Stream {
+pub struct Stream<F> {
     body: Incoming,
-    flight: Flight,
+    flight: F,
 }
 
-impl Stream {
+impl<F> Stream<F> {
     /// This body, for as long as the flight may go on.
-    pub fn new(body: Incoming, flight: Flight) -> Self {
+    pub fn new(body: Incoming, flight: F) -> Self {
         Self { body, flight }
     }
 }
 
-impl Body {
+impl<F> Body<F> {
     /// Nothing.
     pub fn empty() -> Self {
         Self::Whole(Full::default())
     }
 }
 
-impl HttpBody for Body {
+impl<F: Cuttable> HttpBody for Body<F> {
     type Data = Bytes;
     type Error = BoxError;
 

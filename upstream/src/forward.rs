@@ -3,21 +3,23 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::header::{HeaderValue, UPGRADE};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
+use hyper::rt::{Read, Write};
 use hyper::{Method, Request, Response, Uri, Version};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::ConfigExt;
-use multicluster_certs::BoxError;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
-use crate::jwks::causes;
-use crate::status::Failure;
+use crate::error::causes;
+use crate::{BoxError, NotUsable, SendError};
 
 /// A request's body, on its way.
 pub type Sent = UnsyncBoxBody<Bytes, BoxError>;
@@ -33,10 +35,12 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 /// Most that is kept of a response that the client does not read, and of a request that the API server does not.
 const BUFFER: usize = 64 << 10;
 
-/// The API server.
+type Calls = BoxCloneSyncService<Request<Sent>, Response<Incoming>, BoxError>;
+
+/// An API server.
 #[derive(Clone)]
 pub struct Upstream {
-    calls: BoxCloneSyncService<Request<Sent>, Response<Incoming>, BoxError>,
+    calls: Calls,
     scheme: Scheme,
     authority: Authority,
     /// What is in front of all paths, without a slash at its end; most often nothing.
@@ -45,33 +49,28 @@ pub struct Upstream {
 
 impl Upstream {
     /// The API server that a kubeconfig names, with the credentials in it, which are renewed where they are in a file.
-    pub fn new(config: &kube::Config) -> anyhow::Result<Self> {
-        anyhow::ensure!(
-            config.proxy_url.is_none(),
-            "a kubeconfig with a proxy-url cannot be used here"
-        );
+    pub fn new(config: &kube::Config) -> Result<Self, NotUsable> {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(CONNECT));
         http.set_keepalive(Some(KEEPALIVE));
-        let connector = config.rustls_https_connector_with_connector(http)?;
-        let client: Client<_, Sent> = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .http1_max_buf_size(BUFFER)
-            .build(connector);
-        let calls = ServiceBuilder::new()
-            .option_layer(config.auth_layer()?)
-            .map_err(BoxError::from)
-            .service(client);
+        let calls = match &config.proxy_url {
+            None => calls(config, http)?,
+            Some(proxy) => match proxy.scheme_str() {
+                Some("http") => calls(config, tunnel(proxy, http))?,
+                Some("https") => calls(
+                    config,
+                    tunnel(proxy, config.rustls_https_connector_with_connector(http)?),
+                )?,
+                _ => return Err(NotUsable::Proxy),
+            },
+        };
         let parts = config.cluster_url.clone().into_parts();
         Ok(Self {
-            calls: BoxCloneSyncService::new(calls),
-            scheme: parts.scheme.context("the API server's URL has no scheme")?,
-            authority: parts.authority.context("the API server's URL has no host")?,
+            calls,
+            scheme: parts.scheme.ok_or(NotUsable::Url("scheme"))?,
+            authority: parts.authority.ok_or(NotUsable::Url("host"))?,
             base: parts
                 .path_and_query
                 .map(|path| path.path().trim_end_matches('/').to_owned())
@@ -80,8 +79,8 @@ impl Upstream {
     }
 
     /// Where a request goes: the same path and query, byte for byte.
-    fn uri(&self, target: &Uri) -> Result<Uri, Failure> {
-        let wrong = Failure::Malformed("not a path");
+    fn uri(&self, target: &Uri) -> Result<Uri, SendError> {
+        let wrong = SendError::NotAPath;
         let path = target.path_and_query().ok_or(wrong.clone())?;
         let path = match self.base.as_str() {
             "" => path.clone(),
@@ -94,10 +93,12 @@ impl Upstream {
     }
 
     /// Ask the API server.
-    pub async fn send(&self, mut request: Request<Sent>) -> Result<Response<Incoming>, Failure> {
+    pub async fn send(&self, mut request: Request<Sent>) -> Result<Response<Incoming>, SendError> {
         *request.uri_mut() = self.uri(request.uri())?;
         *request.version_mut() = Version::HTTP_11;
-        let harmless = matches!(*request.method(), Method::GET | Method::HEAD);
+        // A WebSocket begins with GET, too, and may run a command.
+        let upgrade = request.headers().contains_key(UPGRADE);
+        let harmless = !upgrade && matches!(*request.method(), Method::GET | Method::HEAD);
         let again = (harmless && request.body().is_end_stream()).then(|| {
             let mut again = Request::new(Sent::default());
             *again.method_mut() = request.method().clone();
@@ -119,14 +120,56 @@ impl Upstream {
         };
         tracing::debug!(error = causes(&*error), "API server");
         match harmless || is_connect(&error) {
-            true => Err(Failure::Unreachable),
-            false => Err(Failure::Lost),
+            true => Err(SendError::Unreachable),
+            false => Err(SendError::Lost),
         }
     }
 
     async fn call(&self, request: Request<Sent>) -> Result<Response<Incoming>, BoxError> {
         let mut calls = self.calls.clone();
         calls.ready().await?.call(request).await
+    }
+}
+
+/// Connections that this makes, and the credentials that requests get.
+fn calls<C>(config: &kube::Config, connector: C) -> Result<Calls, NotUsable>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Connection + Read + Write + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+    C::Error: std::error::Error + Send + Sync + 'static,
+{
+    let client: Client<_, Sent> = Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .http1_max_buf_size(BUFFER)
+        .build(config.rustls_https_connector_with_connector(connector)?);
+    let calls = ServiceBuilder::new()
+        .option_layer(config.auth_layer()?)
+        .map_err(BoxError::from)
+        .service(client);
+    Ok(BoxCloneSyncService::new(calls))
+}
+
+/// By way of a proxy, which hears the password in its URL.
+fn tunnel<C>(proxy: &Uri, connector: C) -> Tunnel<C> {
+    let tunnel = Tunnel::new(proxy.clone(), connector);
+    let userinfo = proxy
+        .authority()
+        .and_then(|authority| authority.as_str().rsplit_once('@'));
+    let Some((userinfo, _)) = userinfo else {
+        return tunnel;
+    };
+    let plain: Vec<u8> = percent_encoding::percent_decode_str(userinfo).collect();
+    let basic = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(plain)));
+    match basic {
+        Ok(mut basic) => {
+            basic.set_sensitive(true);
+            tunnel.with_auth(basic)
+        }
+        Err(_) => tunnel,
     }
 }
 
