@@ -22,6 +22,11 @@ pub fn milli(text: &str) -> Result<i64, InvalidQuantity> {
     scaled(text, 1000)
 }
 
+/// The amount in billionths, rounded up.
+pub fn nano(text: &str) -> Result<i64, InvalidQuantity> {
+    scaled(text, 1_000_000_000)
+}
+
 fn scaled(text: &str, scale: i128) -> Result<i64, InvalidQuantity> {
     let invalid = || InvalidQuantity(text.chars().take(64).collect());
     // Most amounts are plain: spare them the general case.
@@ -145,6 +150,18 @@ mod tests {
     }
 
     #[test]
+    fn billionths_are_what_metrics_are_told_in() {
+        for (text, billionths) in [
+            ("1234567n", 1_234_567),
+            ("12m", 12_000_000),
+            ("2", 2_000_000_000),
+            ("1e30", i64::MAX),
+        ] {
+            assert_eq!(nano(text), Ok(billionths), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_quantity_is_refused() {
         for text in ["", "Mi", "1 Gi", "1Gb", "--1", "1.2.3", "0x10", "1e999", "NaN", "½"] {
             assert!(value(text).is_err(), "{text}");
@@ -160,7 +177,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in ".{0,40}") {
-            let _ = (value(&text), milli(&text));
+            let _ = (value(&text), milli(&text), nano(&text));
         }
     }
 }

@@ -3,4 +3,5 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod metrics;
 pub mod nodes;

@@ -1,0 +1,6 @@
+//! How metrics of delegates are told.
+
+mod hostile;
+mod properties;
+mod table;
+mod world;
