@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -65,6 +67,26 @@ pub struct ClusterOptions {
     pub apiserver_args: Vec<String>,
     /// Further arguments of the controller manager, e.g. `--node-monitor-grace-period=10s`.
     pub controller_manager_args: Vec<String>,
+    /// Where its processes run, if not beside this program: in a network namespace, where nodes are real.
+    pub(crate) place: Option<Place>,
+}
+
+/// A network namespace that a cluster has for itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The namespace's file.
+    pub namespace: PathBuf,
+    /// The address that clusters and this program reach it by.
+    pub address: Ipv4Addr,
+}
+
+impl Place {
+    /// What starts a program there. It becomes that program, so ids and signals are the program's.
+    pub fn enter(&self) -> [OsString; 3] {
+        let mut net = OsString::from("--net=");
+        net.push(&self.namespace);
+        ["nsenter".into(), net, "--".into()]
+    }
 }
 
 impl ClusterOptions {
@@ -80,6 +102,7 @@ impl ClusterOptions {
             open_issuer: false,
             apiserver_args: Vec::new(),
             controller_manager_args: Vec::new(),
+            place: None,
         }
     }
 }
@@ -125,6 +148,7 @@ pub struct Cluster {
     ports: Ports,
     client: kube::Client,
     processes: Mutex<BTreeMap<Component, Arc<Process>>>,
+    place: Option<Place>,
     // Last, so that the folder is removed after the processes have ended.
     testbed: Testbed,
 }
@@ -144,9 +168,12 @@ impl Cluster {
 
     async fn start_in(testbed: &Testbed, options: ClusterOptions, dir: PathBuf) -> Result<Self> {
         fs::create_dir_all(&dir)?;
-        let ports = Ports::new()?;
-        let certificates = Certificates::write(&options.name, dir.join("pki"))?;
-        let url = format!("https://127.0.0.1:{}", ports.apiserver);
+        let (ports, address) = match &options.place {
+            Some(place) => (Ports::usual(), place.address),
+            None => (Ports::new()?, Ipv4Addr::LOCALHOST),
+        };
+        let certificates = Certificates::write(&options.name, IpAddr::V4(address), dir.join("pki"))?;
+        let url = format!("https://{address}:{}", ports.apiserver);
         let admin = certificates
             .authority
             .client("kubernetes-admin", Some("system:masters"))?;
@@ -164,6 +191,7 @@ impl Cluster {
             ports,
             client,
             processes: Mutex::default(),
+            place: options.place.clone(),
             testbed: testbed.clone(),
         };
         cluster.start_api(&options).await?;
@@ -195,6 +223,9 @@ impl Cluster {
         )?;
         let issuer = if options.open_issuer { &self.url } else { ISSUER };
         let mut args = components::apiserver(&self.ports, &self.certificates, issuer);
+        if let Some(place) = &self.place {
+            args.extend(components::reachable_apiserver(place.address, &self.certificates));
+        }
         args.extend(options.apiserver_args.clone());
         self.launch(Component::ApiServer, "kube-apiserver", args)?;
         self.wait_ready(START).await?;
@@ -210,6 +241,20 @@ impl Cluster {
         args.extend(options.controller_manager_args.clone());
         self.launch(Component::ControllerManager, "kube-controller-manager", args)?;
 
+        // Real nodes need none.
+        if self.place.is_none() {
+            self.start_kwok(options)?;
+        }
+
+        let kubeconfig = self.write_kubeconfig("system:kube-scheduler", None)?;
+        if let Some(config) = options.scheduler.config(&kubeconfig)? {
+            let args = self.scheduler_args("kube-scheduler", &config, &kubeconfig)?;
+            self.launch(Component::Scheduler, "kube-scheduler", args)?;
+        }
+        Ok(())
+    }
+
+    fn start_kwok(&self, options: &ClusterOptions) -> Result<()> {
         let mut config = self.testbed.binaries().kwok_stages()?;
         for (index, document) in options.kwok_config.iter().enumerate() {
             let path = self.dir.join(format!("kwok-{index}.yaml"));
@@ -218,14 +263,7 @@ impl Cluster {
         }
         let kubeconfig = self.write_kubeconfig("kwok", Some("system:masters"))?;
         let args = components::kwok(&self.ports, &self.certificates, &kubeconfig, &config);
-        self.launch(Component::Kwok, "kwok", args)?;
-
-        let kubeconfig = self.write_kubeconfig("system:kube-scheduler", None)?;
-        if let Some(config) = options.scheduler.config(&kubeconfig)? {
-            let args = self.scheduler_args("kube-scheduler", &config, &kubeconfig)?;
-            self.launch(Component::Scheduler, "kube-scheduler", args)?;
-        }
-        Ok(())
+        self.launch(Component::Kwok, "kwok", args)
     }
 
     /// The cluster's name.
@@ -364,7 +402,9 @@ impl Cluster {
     fn spawn(&self, name: &str, program: &str, args: Vec<String>) -> Result<Process> {
         let log = self.dir.join(format!("{name}.log"));
         let program = self.testbed.binaries().find(program)?;
-        Process::spawn(&format!("{name} of cluster {}", self.name), &program, args, [], log)
+        let name = format!("{name} of cluster {}", self.name);
+        let enter = self.place.iter().flat_map(Place::enter);
+        Process::spawn_within(&name, enter, &program, args, [], log)
     }
 
     /// Writes a kubeconfig with a client certificate of its own.

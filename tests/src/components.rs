@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
 };
 
@@ -16,10 +17,13 @@ use crate::{
 pub(crate) const QPS: u32 = 1000;
 /// Requests that they may send at once.
 pub(crate) const BURST: u32 = 2000;
-/// Services' addresses. Nothing routes them; they are only given out.
-const SERVICE_CIDR: &str = "10.96.0.0/16";
+/// Services' addresses. Where nodes are fake nothing routes them; they are only given out.
+pub(crate) const SERVICE_CIDR: &str = "10.96.0.0/16";
 /// The `kubernetes` Service's address, the first of [`SERVICE_CIDR`].
 const KUBERNETES_SERVICE: &str = "10.96.0.1";
+
+/// The address of the cluster's name server, where nodes are real.
+pub(crate) const DNS_SERVICE: &str = "10.96.0.10";
 
 /// The ports of one cluster.
 pub(crate) struct Ports {
@@ -40,6 +44,17 @@ impl Ports {
             kwok: free_port()?,
         })
     }
+
+    /// The ports that everybody expects, where a cluster has a network of its own.
+    pub fn usual() -> Self {
+        Self {
+            etcd: 2379,
+            etcd_peer: 2380,
+            apiserver: 6443,
+            controller_manager: 10257,
+            kwok: 10247,
+        }
+    }
 }
 
 /// A cluster's certificate files, in one folder.
@@ -50,11 +65,14 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    pub fn write(cluster: &str, dir: PathBuf) -> Result<Self> {
+    /// `address` is where the API server is reached from outside.
+    pub fn write(cluster: &str, address: IpAddr, dir: PathBuf) -> Result<Self> {
         fs::create_dir_all(&dir)?;
         let authority = Authority::new(&format!("{cluster}-ca"))?;
         let front_proxy = Authority::new(&format!("{cluster}-front-proxy-ca"))?;
+        let address = address.to_string();
         let hosts = [
+            &address,
             "127.0.0.1",
             "localhost",
             KUBERNETES_SERVICE,
@@ -135,6 +153,18 @@ pub(crate) fn apiserver(ports: &Ports, certificates: &Certificates, issuer: &str
         "--requestheader-username-headers=X-Remote-User".into(),
         format!("--proxy-client-cert-file={}", path("front-proxy-client.crt")),
         format!("--proxy-client-key-file={}", path("front-proxy-client.key")),
+    ]
+}
+
+/// What changes where other machines reach the API server, and it reaches pods. For [`apiserver`]: of two the last wins.
+pub(crate) fn reachable_apiserver(address: Ipv4Addr, certificates: &Certificates) -> Vec<String> {
+    vec![
+        "--bind-address=0.0.0.0".into(),
+        format!("--advertise-address={address}"),
+        "--endpoint-reconciler-type=lease".into(),
+        "--enable-aggregator-routing=true".into(),
+        "--allow-privileged=true".into(),
+        format!("--kubelet-certificate-authority={}", certificates.path("ca.crt")),
     ]
 }
 

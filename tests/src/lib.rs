@@ -37,6 +37,7 @@ mod pki;
 mod ports;
 mod process;
 pub mod product;
+pub mod real;
 pub mod resolver;
 mod run;
 mod scheduler;

@@ -35,17 +35,11 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Build => println!(
-            "{}",
-            Binaries::ensure()
-                .await?
-                .with_dns()
-                .await?
-                .with_helm()
-                .await?
-                .with_metrics_server()
-                .await?
-        ),
+        Command::Build => {
+            let binaries = Binaries::ensure().await?.with_nodes().await?;
+            let binaries = binaries.with_helm().await?.with_metrics_server().await?;
+            println!("{}", binaries.with_dns().await?);
+        }
         Command::Demo => demo::run().await?,
         Command::Up => demo::up().await?,
         Command::Down => demo::down().await?,

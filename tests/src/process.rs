@@ -80,10 +80,25 @@ impl Process {
         env: impl IntoIterator<Item = (String, String)>,
         log: PathBuf,
     ) -> Result<Self> {
+        Self::spawn_within(name, [], program, args, env, log)
+    }
+
+    /// [`spawn`](Self::spawn), by a command that changes something and then becomes the program.
+    pub(crate) fn spawn_within(
+        name: &str,
+        wrapper: impl IntoIterator<Item = OsString>,
+        program: &Path,
+        args: impl IntoIterator<Item = impl Into<OsString>>,
+        env: impl IntoIterator<Item = (String, String)>,
+        log: PathBuf,
+    ) -> Result<Self> {
         if !program.is_file() {
             bail!("{name}: there is no program {}", program.display());
         }
-        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        let mut words = wrapper.into_iter().chain([program.as_os_str().to_owned()]);
+        let program = PathBuf::from(words.next().unwrap_or_default());
+        let program = program.as_path();
+        let args: Vec<OsString> = words.chain(args.into_iter().map(Into::into)).collect();
         let env = env.into_iter().collect();
         let child = launch(program, &args, &env, &log).with_context(|| format!("cannot start {name}"))?;
         let state = Mutex::new(State { child, status: None });

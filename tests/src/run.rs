@@ -42,6 +42,12 @@ impl Testbed {
         })
     }
 
+    /// Ensures the programs that real nodes need, too.
+    pub(crate) async fn with_nodes(mut self) -> Result<Self> {
+        self.binaries = self.binaries.with_nodes().await?;
+        Ok(self)
+    }
+
     /// The run's folder.
     pub fn dir(&self) -> &Path {
         self.folder.path()
@@ -111,6 +117,7 @@ impl Drop for Folder {
 
 /// Removes the folders of runs that were killed over an hour ago. Those that cannot be removed are another user's.
 fn remove_abandoned(parent: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let Ok(lock) = File::open(entry.path().join(LOCK)) else {
             continue;
@@ -119,7 +126,9 @@ fn remove_abandoned(parent: &Path) {
             .metadata()
             .and_then(|metadata| metadata.modified())
             .map(|time| time.elapsed().unwrap_or_default());
-        if age.is_ok_and(|age| age > ABANDONED) && lock.try_lock().is_ok() {
+        let old = age.is_ok_and(|age| age > ABANDONED) && lock.try_lock().is_ok();
+        // What is mounted there may be the machine's: real nodes have mounts, and their own way to end them.
+        if old && !mounts.contains(&entry.path().display().to_string()) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
