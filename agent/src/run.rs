@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Args, Role};
+use crate::cli::{Args, Command, Role};
 use crate::events::Events;
 use crate::home::Home;
 use crate::leader::{self, Candidate, Term};
@@ -38,6 +38,7 @@ use crate::target::fence::Heartbeats;
 use crate::target::publish::Publisher;
 use crate::target::trust::keeper;
 use crate::target::{grants, pods};
+use crate::uninstall;
 use crate::uninstall::at_exit::Leaving;
 
 /// Part of the readiness: it is known who leads.
@@ -47,6 +48,15 @@ const TARGETS_LISTED: &str = "targets";
 
 /// A work queue in which nothing moves for so long stands still: calls take seconds at most, so only a restart helps.
 const STALLED: Duration = Duration::from_secs(180);
+
+/// The whole process, on as many threads as there are cores: the agent, or what its command says instead.
+#[tokio::main]
+pub async fn start(mut args: Args) -> anyhow::Result<()> {
+    match args.command.take() {
+        Some(Command::Uninstall(args)) => uninstall::command::run(args).await,
+        None => run(args).await,
+    }
+}
 
 /// Run the agent until it is told to stop.
 pub async fn run(args: Args) -> anyhow::Result<()> {

@@ -1,9 +1,8 @@
 //! The binary: see the library.
 
 use clap::Parser;
-use multicluster_authproxy::{args::Args, run::run};
+use multicluster_authproxy::{args::Args, run::start};
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    run(Args::parse()).await
+fn main() -> anyhow::Result<()> {
+    start(Args::parse())
 }

@@ -38,6 +38,12 @@ const KEYS: &str = "keys";
 /// Changes of trust that nobody has looked at for so long will never be.
 const STUCK: Duration = Duration::from_secs(60);
 
+/// The whole process: [`run`], on as many threads as there are cores.
+#[tokio::main]
+pub async fn start(args: Args) -> anyhow::Result<()> {
+    run(args).await
+}
+
 /// Serve until SIGTERM; requests in flight may finish for a while.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     args.log.init()?;

@@ -29,6 +29,12 @@ const CERTIFICATE: &str = "certificate";
 /// An index that could not be looked over for so long is locked for ever.
 const STUCK: Duration = Duration::from_secs(60);
 
+/// The whole process: [`run`], on as many threads as there are cores.
+#[tokio::main]
+pub async fn start(args: Args) -> anyhow::Result<()> {
+    run(args).await
+}
+
 /// Serve until SIGTERM; binds in flight may finish.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     args.log.init()?;

@@ -16,6 +16,16 @@ use crate::server::router;
 /// Part of the readiness: the certificate can be shown.
 const CERTIFICATE: &str = "certificate";
 
+/// The whole process: [`run`], on as many threads as the arguments say.
+pub fn start(args: Args) -> anyhow::Result<()> {
+    args.log.init()?;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(args.worker_threads.get())
+        .enable_all()
+        .build()?
+        .block_on(run(args))
+}
+
 /// Serve until a signal says stop.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     args.trace.init("multicluster-webhook")?;
