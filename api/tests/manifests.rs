@@ -25,7 +25,7 @@ fn find(file: &str, kind: &str, name: &str) -> Value {
 
 #[test]
 fn the_manifests_are_generated_from_the_types() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/crds");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/chart/files/crds");
     for crd in crds::all() {
         let path = dir.join(crds::file_name(&crd));
         let written = std::fs::read_to_string(&path).unwrap_or_default();
@@ -39,7 +39,7 @@ fn the_manifests_are_generated_from_the_types() {
 
 #[test]
 fn every_manifest_has_its_type() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/crds");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/chart/files/crds");
     let mut files: Vec<_> = std::fs::read_dir(dir)
         .unwrap()
         .map(|file| file.unwrap().file_name())
@@ -50,7 +50,7 @@ fn every_manifest_has_its_type() {
 
 #[test]
 fn no_apply_takes_away_whom_the_proxy_may_impersonate() {
-    let file = "base/authproxy/rbac.yaml";
+    let file = "overlays/authproxy/rendered.yaml";
     let role = find(file, "ClusterRole", names::IMPERSONATION_ROLE);
     assert_eq!(role.get("rules"), None);
     let binding = find(file, "ClusterRoleBinding", names::IMPERSONATION_ROLE);
@@ -63,7 +63,7 @@ fn no_apply_takes_away_whom_the_proxy_may_impersonate() {
         assert_eq!(rule["resourceNames"], json!([names::IMPERSONATION_ROLE]));
     }
     let policy = find(
-        "base/authproxy/policy.yaml",
+        "overlays/authproxy/rendered.yaml",
         "ValidatingAdmissionPolicy",
         "impersonation.multicluster.admiralty.io",
     );
@@ -73,22 +73,13 @@ fn no_apply_takes_away_whom_the_proxy_may_impersonate() {
 
 #[test]
 fn nobody_else_may_escalate() {
-    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/base");
-    let mut folders = vec![base.clone()];
     let mut escalating = vec![];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            for object in objects(path.strip_prefix(base.parent().unwrap()).unwrap().to_str().unwrap()) {
-                let rules = object["rules"].as_array().cloned().unwrap_or_default();
-                let verbs = rules.iter().filter_map(|rule| rule["verbs"].as_array()).flatten();
-                let powers = verbs.filter(|verb| ["escalate", "impersonate", "*"].iter().any(|power| *verb == power));
-                escalating.extend(powers.map(|_| object["metadata"]["name"].as_str().unwrap().to_owned()));
-            }
+    for overlay in ["both", "authproxy"] {
+        for object in objects(&format!("overlays/{overlay}/rendered.yaml")) {
+            let rules = object["rules"].as_array().cloned().unwrap_or_default();
+            let verbs = rules.iter().filter_map(|rule| rule["verbs"].as_array()).flatten();
+            let powers = verbs.filter(|verb| ["escalate", "impersonate", "*"].iter().any(|power| *verb == power));
+            escalating.extend(powers.map(|_| object["metadata"]["name"].as_str().unwrap().to_owned()));
         }
     }
     assert_eq!(escalating, ["multicluster-agent-impersonation"]);
@@ -96,7 +87,7 @@ fn nobody_else_may_escalate() {
 
 #[test]
 fn policies_and_programs_mean_the_same() {
-    let file = "base/agent/kubeconfigs/policies.yaml";
+    let file = "overlays/source/rendered.yaml";
     let agent = format!(
         "'system:serviceaccount:{}:multicluster-agent'",
         names::INSTALL_NAMESPACE
@@ -123,6 +114,6 @@ fn policies_and_programs_mean_the_same() {
             (&json!(policy), &json!(["Deny"]))
         );
     }
-    let issuer = find("base/identities/ca.yaml", "Issuer", names::IDENTITY_ISSUER);
+    let issuer = find("overlays/source/rendered.yaml", "Issuer", names::IDENTITY_ISSUER);
     assert_eq!(issuer["metadata"]["namespace"], names::INSTALL_NAMESPACE);
 }

@@ -206,6 +206,11 @@ impl Binaries {
         self.clone().with(&HELM).await
     }
 
+    /// `helm` alone, for who needs no cluster.
+    pub async fn helm() -> Result<PathBuf> {
+        Self { folders: Vec::new() }.with(&HELM).await?.find("helm")
+    }
+
     /// Besides, `metrics-server`.
     pub async fn with_metrics_server(&self) -> Result<Self> {
         self.clone().with(&METRICS_SERVER).await

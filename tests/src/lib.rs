@@ -31,6 +31,7 @@ pub mod https;
 mod kubeconfig;
 mod link;
 pub mod load_balancers;
+pub mod manifests;
 mod nodes;
 mod objects;
 mod pki;

@@ -3,13 +3,19 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use testbed::{Binaries, demo};
+use testbed::{Binaries, demo, manifests};
 
 /// Real Kubernetes control planes on one machine, as plain processes.
 #[derive(Parser)]
 enum Command {
     /// Build all programs of the testbed into the cache, and print their folders.
     Build,
+    /// Render what is generated from the chart: overlays, monitoring, the page about its values.
+    Manifests {
+        /// Write nothing: fail if something is not as it would be rendered.
+        #[arg(long)]
+        check: bool,
+    },
     /// Show the product at work in three clusters, and check all that is shown.
     Demo,
     /// Start the demo's clusters in the background.
@@ -35,11 +41,8 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Build => {
-            let binaries = Binaries::ensure().await?.with_nodes().await?;
-            let binaries = binaries.with_helm().await?.with_metrics_server().await?;
-            println!("{}", binaries.with_dns().await?);
-        }
+        Command::Build => println!("{}", Binaries::ensure().await?.with_dns().await?.with_helm().await?.with_metrics_server().await?),
+        Command::Manifests { check } => manifests::generate(check).await?,
         Command::Demo => demo::run().await?,
         Command::Up => demo::up().await?,
         Command::Down => demo::down().await?,

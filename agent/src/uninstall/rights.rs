@@ -172,13 +172,8 @@ mod tests {
     use super::*;
 
     fn manifests() -> Vec<Value> {
-        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/base/agent");
-        let files =
-            ["deployment", "source", "target", "self", "kubeconfigs"].map(|folder| base.join(folder).join("rbac.yaml"));
-        files
-            .iter()
-            .flat_map(|file| serde_saphyr::from_multiple(&std::fs::read_to_string(file).unwrap()).unwrap())
-            .collect()
+        let both = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/overlays/both/rendered.yaml");
+        serde_saphyr::from_multiple(&std::fs::read_to_string(both).unwrap()).unwrap()
     }
 
     #[test]

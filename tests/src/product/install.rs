@@ -47,7 +47,7 @@ impl Role {
 
 /// The custom resource definitions.
 pub fn crds() -> Vec<PathBuf> {
-    let dir = repository().join("manifests/crds");
+    let dir = repository().join("manifests/chart/files/crds");
     let files = std::fs::read_dir(&dir)
         .into_iter()
         .flatten()
@@ -111,7 +111,7 @@ pub async fn wait_for_ca(cluster: &Cluster) -> Result<()> {
 
 /// The configuration of the second scheduler as shipped, for an extender on this machine and certificates in `tls`.
 pub fn scheduler_config(extender_port: u16, tls: &Path) -> Result<String> {
-    let path = repository().join("manifests/base/scheduler/kube-scheduler-config.yaml");
+    let path = repository().join("manifests/chart/files/kube-scheduler-config.yaml");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let mut config: Value = serde_saphyr::from_str(&text)?;
     point_at_extender(&mut config, extender_port, tls);
