@@ -52,6 +52,15 @@ impl Material {
         })
     }
 
+    /// What is in no file, PEM.
+    pub(crate) fn of(certificate: &str, key: &str) -> Self {
+        Self {
+            cert: certificate.into(),
+            key: key.into(),
+            client_ca: None,
+        }
+    }
+
     /// A configuration from these contents. Each has ticket keys of its own: what was agreed under an old certificate
     /// or client CA cannot be resumed under a new one.
     pub(crate) fn load(&self, args: &ServingArgs, clients: ClientCertificates) -> Result<Loaded, CertError> {

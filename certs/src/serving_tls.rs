@@ -51,6 +51,36 @@ impl ServingTls {
         Ok(tls)
     }
 
+    /// Serve this certificate and key, PEM, until others are [installed](Self::install). Client certificates are
+    /// [judged](ClientCertificates::Judged) by who answers requests.
+    pub fn in_memory(certificate: &str, key: &str) -> Result<Self, CertError> {
+        // Errors name what there is instead of files.
+        let args = ServingArgs {
+            tls_cert_file: "(in memory)".into(),
+            tls_private_key_file: "(in memory)".into(),
+            ..ServingArgs::default()
+        };
+        let clients = ClientCertificates::Judged;
+        let Loaded { config, not_after } = Material::of(certificate, key).load(&args, clients)?;
+        let tls = Self {
+            args: Arc::new(args),
+            clients,
+            config: Arc::new(ArcSwap::new(config)),
+            metrics: CertMetrics::default(),
+        };
+        tls.metrics.expiry.set(not_after);
+        Ok(tls)
+    }
+
+    /// Serve this certificate and key, PEM, from the next handshake on. Connections that are open stay.
+    pub fn install(&self, certificate: &str, key: &str) -> Result<(), CertError> {
+        let Loaded { config, not_after } = Material::of(certificate, key).load(&self.args, self.clients)?;
+        self.config.store(config);
+        self.metrics.expiry.set(not_after);
+        self.metrics.reloads.inc();
+        Ok(())
+    }
+
     /// The configuration for a new connection.
     pub fn current(&self) -> Arc<ServerConfig> {
         self.config.load_full()
