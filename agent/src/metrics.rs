@@ -20,12 +20,16 @@ use crate::source::following::object::Kind;
 use crate::source::following::refusal::NAME_TAKEN;
 use crate::source::following::watch::name;
 use crate::source::kubeconfigs::problem::ISSUE_ERRORS;
+use crate::source::kubelet::usage::problem;
 use crate::target::trust::verdict;
 
 /// Seconds without a heartbeat; 10 is what is promised.
 const DETECTION: [f64; 10] = [5.0, 7.5, 8.5, 9.0, 9.5, 10.0, 12.5, 15.0, 30.0, 60.0];
 /// Seconds from a status seen to the same one written.
 const LAG: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+
+/// The target has said what delegates use.
+const ANSWERED: &str = "ok";
 
 /// A target, by its virtual node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -97,6 +101,13 @@ struct ProofLabel {
     proof: &'static str,
 }
 
+/// How a target was asked for what delegates use.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReadingLabels {
+    node: String,
+    result: &'static str,
+}
+
 /// Counters and gauges of the agent.
 #[derive(Debug)]
 pub struct Metrics {
@@ -159,6 +170,8 @@ pub struct Metrics {
     kubeconfig_issues: Family<ProofLabel, Counter>,
     /// Credentials that could not be issued.
     kubeconfig_issue_errors: Family<IssueErrorLabel, Counter>,
+    /// Times that targets were asked for what delegates use.
+    usage_readings: Family<ReadingLabels, Counter>,
     /// Work queues.
     pub queues: Queues,
 }
@@ -196,6 +209,7 @@ impl Default for Metrics {
             kubeconfig_expiry: Family::default(),
             kubeconfig_issues: Family::default(),
             kubeconfig_issue_errors: Family::default(),
+            usage_readings: Family::default(),
             queues: Queues::default(),
         }
     }
@@ -280,6 +294,8 @@ impl Metrics {
         registry.register("kubeconfig_issues", help, self.kubeconfig_issues.clone());
         let help = "Attempts to issue credentials for Kubeconfigs that have failed, by the reason of the condition";
         registry.register("kubeconfig_issue_errors", help, self.kubeconfig_issue_errors.clone());
+        let help = "Times that targets were asked for what delegates use";
+        registry.register("pod_metrics_readings", help, self.usage_readings.clone());
     }
 
     /// A series that begins with its first event shows no increase: what alerts ask for begins at 0.
@@ -355,6 +371,23 @@ impl Metrics {
         // So that their first increase is one.
         drop(self.orphans_deleted.get_or_create(&label));
         drop(self.chaperons_deleted.get_or_create(&label));
+        for labels in Self::readings(node) {
+            drop(self.usage_readings.get_or_create(&labels));
+        }
+    }
+
+    /// A target was asked for what delegates use, and this went wrong.
+    pub fn usage_read(&self, node: &str, problem: Option<&'static str>) {
+        let (node, result) = (node.into(), problem.unwrap_or(ANSWERED));
+        self.usage_readings.get_or_create(&ReadingLabels { node, result }).inc();
+    }
+
+    fn readings(node: &str) -> impl Iterator<Item = ReadingLabels> {
+        let results = [ANSWERED].into_iter().chain(problem::REASONS);
+        results.map(|result| ReadingLabels {
+            node: node.into(),
+            result,
+        })
     }
 
     /// A virtual node's condition has been written.
@@ -403,6 +436,9 @@ impl Metrics {
         self.target_transitions.remove(&label);
         self.chaperons_deleted.remove(&label);
         self.orphans_deleted.remove(&label);
+        for labels in Self::readings(node) {
+            self.usage_readings.remove(&labels);
+        }
         if let Some(reason) = self.reasons.lock().remove(node) {
             let node = node.into();
             self.target_reason.remove(&ReasonLabels { node, reason });

@@ -19,18 +19,5 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod caller;
-pub mod certificate;
-pub mod client_ca;
-pub mod failure;
-pub mod flight;
-pub mod gate;
-pub mod metrics;
 pub mod nodes;
-pub mod pass;
-pub mod paths;
-pub mod query;
-pub mod request;
-pub mod reviews;
-pub mod run;
-pub mod server;
+pub mod usage;

@@ -24,6 +24,7 @@
 //! * [`exposure`]: how applications are reached from outside.
 //! * [`imports`]: Services that are exported to all clusters. [`ports`]: what they need to know of pods.
 //! * [`kubeconfigs`]: credentials for targets, issued by this cluster.
+//! * [`kubelet`]: the kubelet API of virtual nodes.
 //! * [`link`]: the work for one target. [`fleet`]: for all of them.
 
 pub mod chaperons;
@@ -38,6 +39,7 @@ pub mod imports;
 pub mod judge;
 pub mod keep_node;
 pub mod kubeconfigs;
+pub mod kubelet;
 pub mod left_overs;
 pub mod link;
 pub mod mass_failure;

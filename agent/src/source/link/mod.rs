@@ -7,6 +7,7 @@ mod gateways;
 mod identity;
 mod node;
 mod reconcile;
+mod usage;
 mod watch;
 
 use std::collections::{HashMap, HashSet};
@@ -30,6 +31,8 @@ use super::health::Health;
 use super::imports::seat::Seat;
 use super::judge::Judge;
 use super::keep_node::NodeKeeper;
+use super::kubelet::usage::fetch::Fetcher;
+use super::kubelet::usage::target::TargetUsage;
 use super::left_overs::LeftOvers;
 use super::proxy_pods::ProxyPod;
 use super::release::Silence;
@@ -85,6 +88,9 @@ pub struct Link {
     troubles: Troubles<String>,
     /// Pods that were told that they wait for this target, since it is away.
     told_held: Mutex<HashSet<String>>,
+    /// What its delegates use.
+    usage: TargetUsage,
+    fetcher: Fetcher,
 }
 
 impl Link {
@@ -107,6 +113,7 @@ impl Link {
         home.following.followers.add(follower.clone());
         let seat = Seat::new(home.clone(), &node);
         let keeper = NodeKeeper::new(home.client.clone(), &node, home.events.clone(), home.metrics.clone());
+        let usage = TargetUsage::new(&node);
         Arc::new(Self {
             node,
             keeper,
@@ -133,6 +140,8 @@ impl Link {
             left_overs: LeftOvers::default(),
             troubles: Troubles::default(),
             told_held: Mutex::default(),
+            usage,
+            fetcher: Fetcher::default(),
             home,
         })
     }

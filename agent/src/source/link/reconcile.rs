@@ -90,7 +90,7 @@ impl Link {
     }
 
     /// It answers, and it is the cluster that the chaperons are in.
-    fn may_ask(&self) -> bool {
+    pub(super) fn may_ask(&self) -> bool {
         self.answers.load(Ordering::SeqCst) && self.settled.load(Ordering::SeqCst)
     }
 

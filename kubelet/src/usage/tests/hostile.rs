@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::world::{World, at, metrics, pod};
-use crate::metrics::reading::Reading;
+use crate::usage::reading::Reading;
 
 fn shown(cpu: &str, memory: &str) -> (bool, bool) {
     let mut world = World::new([pod("web", &[("app", 1)])]);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::world::{World, at, cpu_of, metrics, pod};
-use crate::metrics::text::ResourceMetrics;
+use crate::usage::text::ResourceMetrics;
 
 const TEXT: &str = r#"# HELP container_cpu_usage_seconds_total [STABLE] Cumulative cpu time consumed by the container in core-seconds
 # TYPE container_cpu_usage_seconds_total counter
@@ -138,7 +138,7 @@ fn a_container_that_was_started_again_counts_anew_and_the_pod_goes_on() {
     assert!(world.summary(62).pods.is_empty());
     told(&mut world, 75);
     let after = world.summary(75);
-    let total = |stats: Option<crate::metrics::summary::CpuStats>| stats.unwrap().usage_core_nano_seconds;
+    let total = |stats: Option<crate::usage::summary::CpuStats>| stats.unwrap().usage_core_nano_seconds;
     assert!(total(after.pods[0].containers[0].cpu) < total(before.pods[0].containers[0].cpu));
     assert!(total(after.pods[0].cpu) > total(before.pods[0].cpu));
     assert!(total(after.node.cpu) > total(before.node.cpu));
@@ -179,7 +179,7 @@ fn a_target_that_measures_seldom_is_waited_for() {
 fn ages_are_the_targets_whatever_our_clock_says() {
     let mut world = web();
     // The target says at its second 1000, our second 10, that the sample is of its second 990.
-    let mut reading = crate::metrics::reading::Reading::new(at(1000), world.here(10));
+    let mut reading = crate::usage::reading::Reading::new(at(1000), world.here(10));
     let items = json!({ "items": [metrics("web", 990, &[("app", "1", "1Mi")])] });
     reading.read(items.to_string().as_bytes()).unwrap();
     let pods = world.pods.clone();
@@ -208,7 +208,7 @@ fn what_is_gone_is_forgotten() {
     assert!(world.summary(33).pods.is_empty());
     // What the node has counted stays counted.
     world.told(60, &[metrics("web", 60, &[("app", "1", "1Mi")])]);
-    let total = |summary: crate::metrics::summary::Summary| summary.node.cpu.unwrap().usage_core_nano_seconds;
+    let total = |summary: crate::usage::summary::Summary| summary.node.cpu.unwrap().usage_core_nano_seconds;
     assert!(total(world.summary(60)) > total(first));
 }
 

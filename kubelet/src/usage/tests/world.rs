@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::metrics::node::{Delegated, NodeMetrics};
-use crate::metrics::reading::Reading;
-use crate::metrics::summary::{PodReference, Summary};
-use crate::metrics::text::ResourceMetrics;
+use crate::usage::node::{Delegated, NodeMetrics};
+use crate::usage::reading::Reading;
+use crate::usage::summary::{PodReference, Summary};
+use crate::usage::text::ResourceMetrics;
 
 /// The target's clock, so many seconds after the beginning.
 pub fn at(seconds: i64) -> Timestamp {

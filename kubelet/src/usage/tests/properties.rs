@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::world::{World, at, cpu_of, metrics, pod};
-use crate::metrics::reading::Reading;
-use crate::metrics::summary::{CpuStats, Summary};
+use crate::usage::reading::Reading;
+use crate::usage::summary::{CpuStats, Summary};
 
 fn totals(summary: &Summary) -> Vec<(String, CpuStats)> {
     let containers = summary.pods.iter().flat_map(|pod| {

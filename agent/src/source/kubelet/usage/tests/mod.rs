@@ -1,0 +1,6 @@
+//! What is asked of targets, of which pods, and what is told.
+
+mod delegated;
+mod fetch;
+mod target;
+mod trouble;
