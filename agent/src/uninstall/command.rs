@@ -43,6 +43,9 @@ pub struct UninstallArgs {
     /// What this cluster is called in its targets: what the agent was given; without it, the UID of kube-system
     #[arg(long, env = "CLUSTER_NAME")]
     pub cluster_name: Option<String>,
+    /// Leave Targets and ClusterTargets: their definitions stay, and the product may come back
+    #[arg(long)]
+    pub keep_targets: bool,
     /// Remove nothing: say what is left, the manifests' own objects included
     #[arg(long)]
     pub check: bool,
@@ -60,7 +63,7 @@ pub async fn run(args: UninstallArgs) -> anyhow::Result<()> {
     let client = args.cluster.client().await?;
     let cleaner = Cleaner::new(client.clone(), |message| println!("{message}"));
     if !args.check {
-        clean_up(&cleaner, &client, args.cluster_name.as_deref()).await?;
+        clean_up(&cleaner, &client, &args).await?;
     }
     let deadline = Instant::now() + COLLECTION;
     let mut left = remaining(&client, args.check).await?;
@@ -76,14 +79,14 @@ pub async fn run(args: UninstallArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn clean_up(cleaner: &Cleaner, client: &Client, name: Option<&str>) -> anyhow::Result<()> {
+async fn clean_up(cleaner: &Cleaner, client: &Client, args: &UninstallArgs) -> anyhow::Result<()> {
     // Before anything else: a webhook that does not answer would refuse what follows.
     delete_installed(cleaner, &Api::<MutatingWebhookConfiguration>::all(client.clone())).await?;
     delete_installed(cleaner, &Api::<ValidatingWebhookConfiguration>::all(client.clone())).await?;
     // While the Secrets and the Targets are still there.
     let targets = reach(cleaner, client).await?;
     stop_programs(cleaner, client).await?;
-    let name = cluster_name(client, name).await?;
+    let name = cluster_name(client, args.cluster_name.as_deref()).await?;
     if targets.is_empty() {
         let ours = format!("-A -l {}={name}", names::PARENT_CLUSTER_NAME);
         cleaner.say(format!(
@@ -93,13 +96,8 @@ async fn clean_up(cleaner: &Cleaner, client: &Client, name: Option<&str>) -> any
         ));
     }
     cleaner.withdraw(targets, &name, PATIENCE).await;
-    for target in list::<Target>(client).await? {
-        let api = Api::<Target>::namespaced(client.clone(), &target.namespace().unwrap_or_default());
-        cleaner.delete(&api, target.meta(), &DeleteParams::default()).await?;
-    }
-    for target in list::<ClusterTarget>(client).await? {
-        let api = Api::<ClusterTarget>::all(client.clone());
-        cleaner.delete(&api, target.meta(), &DeleteParams::default()).await?;
+    if !args.keep_targets {
+        delete_targets(cleaner, client).await?;
     }
     let deadline = Instant::now() + PODS;
     until_none(deadline, || cleaner.virtual_nodes()).await?;
@@ -118,6 +116,18 @@ async fn clean_up(cleaner: &Cleaner, client: &Client, name: Option<&str>) -> any
     })
     .await?;
     rights::release(cleaner, client).await?;
+    Ok(())
+}
+
+async fn delete_targets(cleaner: &Cleaner, client: &Client) -> anyhow::Result<()> {
+    for target in list::<Target>(client).await? {
+        let api = Api::<Target>::namespaced(client.clone(), &target.namespace().unwrap_or_default());
+        cleaner.delete(&api, target.meta(), &DeleteParams::default()).await?;
+    }
+    for target in list::<ClusterTarget>(client).await? {
+        let api = Api::<ClusterTarget>::all(client.clone());
+        cleaner.delete(&api, target.meta(), &DeleteParams::default()).await?;
+    }
     Ok(())
 }
 
