@@ -23,7 +23,7 @@ use super::{
     node::Node,
     site::{Seat, Site},
 };
-use crate::{ClusterOptions, Process, nodes, wait, wait::eventually};
+use crate::{ClusterOptions, Process, components::DNS_SERVICE, nodes, wait, wait::eventually};
 
 /// How long a cluster may take to start, on a machine that is busy otherwise.
 const START: Duration = Duration::from_secs(180);
@@ -219,6 +219,7 @@ impl Cluster {
         .await
     }
 
+    /// CoreDNS runs, and kube-proxy leads to it.
     async fn dns_ready(&self) -> Result<()> {
         let wait = [
             "rollout",
@@ -227,7 +228,14 @@ impl Cluster {
             "--namespace=kube-system",
             "--timeout=120s",
         ];
-        self.kubectl(&wait).await.map(drop)
+        self.kubectl(&wait).await?;
+        let connect = format!("exec 3<>/dev/tcp/{DNS_SERVICE}/53");
+        eventually("the name server's Service to answer", START, async || {
+            self.node.check()?;
+            self.enter("bash", &["-c", &connect]).await.map(Some)
+        })
+        .await
+        .map(drop)
     }
 }
 

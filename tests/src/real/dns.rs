@@ -33,13 +33,14 @@ kind: ConfigMap
 metadata: {name: coredns, namespace: kube-system}
 data:
   Corefile: |
-    .:53 {
+    cluster.local:53 in-addr.arpa:53 ip6.arpa:53 {
       errors
       ready
       kubernetes cluster.local in-addr.arpa ip6.arpa {
         pods insecure
-        fallthrough in-addr.arpa ip6.arpa
       }
+    }
+    .:53 {
       template ANY ANY {
         rcode NXDOMAIN
       }

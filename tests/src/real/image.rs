@@ -15,6 +15,10 @@ use tar::{Builder, EntryType, Header};
 /// The user of our images, as in production.
 const USER: &str = "65532:65532";
 
+/// Commands that an image with busybox has.
+const COMMANDS: &str = "cat chmod cp date dd echo env false find grep head hostname id kill ln ls md5sum mkdir mv printf ps \
+                        pwd rm sed seq sh sha256sum sleep stty tail tar tee test touch tr true tty uname wc yes";
+
 /// An image to be written.
 ///
 /// ```no_run
@@ -59,10 +63,8 @@ impl Image {
 
     /// Adds `/bin/busybox` with the usual names, for commands in the container. Debian's package is busybox-static.
     pub fn busybox(mut self) -> Self {
-        self = self.file("/bin/busybox", "/bin/busybox");
-        for name in [
-            "cat", "env", "head", "ls", "sh", "sleep", "stty", "tar", "tee", "true", "wc",
-        ] {
+        self = self.file("/bin/busybox", super::missing::BUSYBOX);
+        for name in COMMANDS.split_whitespace() {
             self = self.link(&format!("/bin/{name}"), "busybox");
         }
         self

@@ -11,6 +11,9 @@ const CNI_PLUGINS: [&str; 3] = ["ptp", "host-local", "loopback"];
 /// The programs of the system that are used, by us or by kube-proxy.
 const PROGRAMS: [&str; 7] = ["ip", "nsenter", "unshare", "mount", "flock", "nft", "awk"];
 
+/// A shell and the usual commands in one static program, for containers.
+pub(super) const BUSYBOX: &str = "/bin/busybox";
+
 /// Why clusters with real nodes cannot run here, or nothing when they can. Tests then say `skipped: …`.
 ///
 /// `tests/real-nodes-setup` installs what Debian has.
@@ -31,6 +34,9 @@ fn check() -> Result<(), String> {
     }
     if cni_folder().is_none() {
         return Err("CNI plugins are missing: run tests/real-nodes-setup".to_owned());
+    }
+    if !Path::new(BUSYBOX).is_file() {
+        return Err(format!("{BUSYBOX} is missing: run tests/real-nodes-setup"));
     }
     super::programs::missing()?;
     super::cgroups::missing()?;

@@ -23,6 +23,9 @@ const START: Duration = Duration::from_secs(60);
 /// The sandbox of every pod.
 const PAUSE: &str = "testbed.local/pause:1";
 
+/// The node's folder in its own view of the machine: the paths of sockets must be short.
+const VIEW: &str = "/run/node";
+
 /// Prepares the node's view of the machine, then holds it: $1 is the node's folder, $2 Services' and $3 pods' addresses.
 ///
 /// Programs write into folders and sysctls whose paths nobody can change; here those are the node's own. The sysctls have the
@@ -32,6 +35,8 @@ const HOLDER: &str = r#"
 set -eu
 mount --make-rshared /
 mount -t tmpfs tmpfs /run
+mkdir /run/node
+mount --bind "$1" /run/node
 for each in /var/lib/cni /var/log/containers; do
     mkdir -p "$each"
     mount -t tmpfs tmpfs "$each"
@@ -131,7 +136,7 @@ impl Node {
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--hostname-override={name}"),
             format!("--node-ip={address}"),
-            format!("--root-dir={}", self.dir.join("kubelet").display()),
+            format!("--root-dir={VIEW}/kubelet"),
             format!("--cert-dir={}", self.dir.join("kubelet-pki").display()),
         ];
         self.kubelet = Some(self.spawn("kubelet", args)?);
@@ -166,7 +171,7 @@ impl Node {
         let mut words: Vec<OsString> = enter(&self.seat, &self.holder).into();
         words.push(self.testbed.binaries().find("ctr")?.into());
         words.push("--address".into());
-        words.push(self.socket().into());
+        words.push(socket().into());
         words.extend(["--namespace".into(), "k8s.io".into()]);
         words.extend(args.iter().map(OsString::from));
         tokio::task::spawn_blocking(move || run("nsenter", &words[1..])).await?
@@ -189,10 +194,6 @@ impl Node {
         )
     }
 
-    fn socket(&self) -> PathBuf {
-        socket(&self.dir)
-    }
-
     fn kubelet_config(&self) -> Value {
         let path = |file: &str| self.dir.join(file).display().to_string();
         json!({
@@ -206,7 +207,7 @@ impl Node {
             "authorization": { "mode": "Webhook" },
             "tlsCertFile": path("kubelet.crt"),
             "tlsPrivateKeyFile": path("kubelet.key"),
-            "containerRuntimeEndpoint": format!("unix://{}", self.socket().display()),
+            "containerRuntimeEndpoint": format!("unix://{}", socket()),
             "clusterDNS": [DNS_SERVICE],
             "clusterDomain": "cluster.local",
             "resolvConf": path("resolv.conf"),
@@ -231,8 +232,9 @@ impl Node {
     }
 }
 
-fn socket(dir: &Path) -> PathBuf {
-    dir.join("containerd.sock")
+/// containerd's socket, in the node's view.
+fn socket() -> String {
+    format!("{VIEW}/containerd.sock")
 }
 
 /// What starts a program on the node.
@@ -298,7 +300,7 @@ fn containerd_config(testbed: &Testbed, dir: &Path) -> Result<String> {
             path.to_str().context("a path that is not UTF-8")?,
         )?)
     };
-    let (root, state, socket) = (dir.join("containerd"), dir.join("containerd-state"), socket(dir));
+    let (root, state) = (dir.join("containerd"), dir.join("containerd-state"));
     Ok(format!(
         r#"version = 3
 root = {root}
@@ -331,7 +333,7 @@ SystemdCgroup = false
         state = quoted(&state)?,
         temp = quoted(&dir.join("containerd-temp"))?,
         opt = quoted(&dir.join("containerd-opt"))?,
-        socket = quoted(&socket)?,
+        socket = quoted(Path::new(&socket()))?,
         cni = quoted(&dir.join("cni"))?,
         runc = quoted(&runc)?,
     ))

@@ -95,6 +95,11 @@ impl Site {
         &self.0.testbed
     }
 
+    /// The name that all of it carries: a link of this machine, network namespaces and control groups (`NAME` and `NAME.*`).
+    pub fn name(&self) -> String {
+        self.0.name()
+    }
+
     /// This program's address, as the clusters see it.
     pub fn address(&self) -> Ipv4Addr {
         self.0.address(1)

@@ -5,11 +5,13 @@
 //! - Anything else is not found.
 //!
 //! It listens on `$PORT` (8080), prints a line for each request, and ends at once when asked to.
+//!
+//! `hello-world get http://NAME:PORT/PATH` asks another one and prints its answer: an image of one file has no curl.
 
 use std::{
     env,
     hint::black_box,
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{Ipv6Addr, TcpListener, TcpStream},
     process, thread,
     time::{Duration, Instant},
@@ -23,6 +25,42 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LINE: u64 = 8192;
 
 fn main() {
+    match env::args().skip(1).collect::<Vec<_>>().as_slice() {
+        [] => listen_and_serve(),
+        [get, url] if get == "get" => match fetch(url) {
+            Ok(body) => print!("{body}"),
+            Err(error) => fail(&format!("{url}: {error}")),
+        },
+        _ => fail("usage: hello-world [get http://NAME:PORT/PATH]"),
+    }
+}
+
+/// The body of an answer, or the error that it is.
+fn fetch(url: &str) -> io::Result<String> {
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let rest = url
+        .strip_prefix("http://")
+        .ok_or_else(|| invalid("write http://NAME:PORT/PATH"))?;
+    let (server, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let server = if server.contains(':') {
+        server.to_owned()
+    } else {
+        format!("{server}:80")
+    };
+    let mut stream = TcpStream::connect(&server)?;
+    stream.set_read_timeout(Some(LONGEST + PATIENCE))?;
+    stream.write_all(format!("GET /{path} HTTP/1.0\r\nHost: {server}\r\n\r\n").as_bytes())?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| invalid("no HTTP"))?;
+    let status = head.lines().next().unwrap_or_default();
+    match status.split(' ').nth(1) {
+        Some("200") => Ok(body.to_owned()),
+        _ => Err(invalid(status)),
+    }
+}
+
+fn listen_and_serve() -> ! {
     let signals = containers::hold_signals();
     let port = env::var("PORT").ok().filter(|port| !port.is_empty());
     let port = port.as_deref().unwrap_or("8080");
@@ -81,7 +119,7 @@ fn serve(stream: &TcpStream, world: &str) -> io::Result<()> {
 /// A line without its end, or nothing at the connection's end.
 fn line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
-    io::Read::take(reader, LINE).read_until(b'\n', &mut bytes)?;
+    reader.take(LINE).read_until(b'\n', &mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     Ok((!bytes.is_empty()).then(|| text.trim_end().to_owned()))
 }
