@@ -12,6 +12,7 @@ use multicluster_runtime::trace::TraceArgs;
 use crate::leader::args::LeaderArgs;
 use crate::source::exposure::policy::{self, Routing, Settings};
 use crate::source::health::Limits;
+use crate::source::kubelet::args::KubeletArgs;
 use crate::uninstall::command::UninstallArgs;
 
 /// Keeps virtual nodes, delegate pods, their statuses and the summaries of clusters in step
@@ -55,6 +56,9 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub leader: LeaderArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub kubelet: KubeletArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub cluster: ClusterArgs,

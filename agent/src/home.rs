@@ -20,6 +20,7 @@ use crate::source::exposure::gateways::Gateways;
 use crate::source::following::hub::Following;
 use crate::source::health::{Limits, Reach};
 use crate::source::imports::index::Imports;
+use crate::source::kubelet::endpoint::Endpoint;
 use crate::source::mass_failure::MassFailure;
 use crate::source::out_of_service::OutOfService;
 use crate::source::proxy_pods::{ProxyPod, ProxyPods};
@@ -56,6 +57,8 @@ pub struct Home {
     pub queue: Queue<String>,
     /// What is exported to all clusters.
     pub imports: Imports,
+    /// Where the virtual nodes' kubelet API is served, if it is.
+    pub endpoint: Option<Endpoint>,
 }
 
 /// How long to wait before a question about the own cluster is asked again.

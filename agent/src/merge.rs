@@ -27,6 +27,20 @@ pub fn diff(old: &Value, new: &Value) -> Option<Value> {
     }
 }
 
+/// One patch that does what these two do, which change different things.
+pub fn joined(one: Option<Value>, other: Option<Value>) -> Option<Value> {
+    match (one, other) {
+        (Some(Value::Object(mut one)), Some(Value::Object(other))) => {
+            for (key, value) in other {
+                let before = one.remove(&key);
+                one.extend(joined(before, Some(value)).map(|value| (key, value)));
+            }
+            Some(Value::Object(one))
+        }
+        (one, other) => other.or(one),
+    }
+}
+
 /// [`diff`] of two typed values.
 pub fn diff_of<T: Serialize>(old: &T, new: &T) -> Result<Option<Value>, serde_json::Error> {
     Ok(diff(&serde_json::to_value(old)?, &serde_json::to_value(new)?))

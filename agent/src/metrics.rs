@@ -174,6 +174,8 @@ pub struct Metrics {
     usage_readings: Family<ReadingLabels, Counter>,
     /// Work queues.
     pub queues: Queues,
+    /// The virtual nodes' kubelet API.
+    pub kubelet: multicluster_kubelet::metrics::Metrics,
 }
 
 impl Default for Metrics {
@@ -211,6 +213,7 @@ impl Default for Metrics {
             kubeconfig_issue_errors: Family::default(),
             usage_readings: Family::default(),
             queues: Queues::default(),
+            kubelet: Default::default(),
         }
     }
 }
@@ -220,6 +223,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         self.begin_at_zero();
         self.queues.register(registry);
+        self.kubelet.register(registry);
         let registry = registry.sub_registry_with_prefix("multicluster_agent");
         let mut counter = |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
         let help = "Delegate pods made in this cluster";

@@ -7,6 +7,7 @@ use kube::Client;
 use multicluster_runtime::admin::{self, Liveness, Readiness};
 use multicluster_runtime::{cluster, shutdown};
 use multicluster_targets::{cluster_name, supervise};
+use multicluster_upstream::Upstream;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::sync::OnceCell;
@@ -30,6 +31,7 @@ use crate::source::imports::controller;
 use crate::source::imports::index::Imports;
 use crate::source::imports::network::Network;
 use crate::source::kubeconfigs::controller::Kubeconfigs;
+use crate::source::kubelet::{self, nodes};
 use crate::source::mass_failure::MassFailure;
 use crate::source::out_of_service::OutOfService;
 use crate::source::proxy_pods::ProxyPods;
@@ -63,7 +65,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     args.log.init()?;
     args.trace.init("multicluster-agent")?;
     let stop = shutdown::token()?;
-    let client = args.cluster.client().await?;
+    let config = args.cluster.config().await?;
+    let own = Upstream::new(&config)
+        .inspect_err(|error| tracing::warn!(%error, "no way to this cluster's own pods through the kubelet API"))
+        .ok();
+    let client = cluster::client(config)?;
     let metrics = Arc::new(Metrics::default());
     let mut registry = Registry::default();
     metrics.register(&mut registry);
@@ -95,6 +101,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         metrics,
         readiness,
         held,
+        own,
         fleet: Mutex::default(),
     };
     let work = |term| agent.work(term);
@@ -117,6 +124,8 @@ struct Agent {
     readiness: Readiness,
     /// Pods that are held in this term.
     held: HeldPods,
+    /// The way to this cluster for requests that are passed on.
+    own: Option<Upstream>,
     /// The targets of the last term.
     fleet: Mutex<Option<Arc<Fleet>>>,
 }
@@ -190,6 +199,7 @@ impl Agent {
             out_of_service: OutOfService::default(),
             gateways: Gateways::default(),
             queue: Queue::new(&self.metrics.queues.homeless),
+            endpoint: self.args.kubelet.endpoint(),
             imports: Imports::new(
                 &self.cluster_name,
                 Network::new(&self.args.network),
@@ -202,6 +212,8 @@ impl Agent {
         let ready = self.readiness.clone();
         let fleet = Fleet::new(home.clone(), move || ready.set(TARGETS_LISTED, true));
         *self.fleet.lock() = Some(fleet.clone());
+        let delegates = nodes::Nodes::new(fleet.clone(), self.own.clone());
+        tasks.spawn(kubelet::run(self.args.kubelet.clone(), delegates, term.stop.clone()));
         let (facts, settings) = (Arc::new(Wired(home.clone())), self.args.dns_settings());
         let (events, metrics) = (home.events.clone(), home.metrics.clone());
         let exposure = Exposure::new(home.client.clone(), facts, settings, events, metrics);

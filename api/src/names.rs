@@ -107,6 +107,10 @@ pub const CLUSTER_TARGET_NAME: &str = "multicluster.admiralty.io/cluster-target-
 pub const NETWORK: &str = "multicluster.admiralty.io/network";
 /// Annotation of virtual nodes that the extender changes when refused pods should be tried again.
 pub const WAKE: &str = "multicluster.admiralty.io/wake";
+/// Annotation of nodes: where metrics-server finds what their pods use, other than at `/metrics/resource`.
+pub const RESOURCE_METRICS_PATH: &str = "metrics.k8s.io/resource-metrics-path";
+/// Label of CertificateSigningRequests: they are for the virtual nodes' kubelet API. Its value is `true`.
+pub const KUBELET_REQUEST: &str = "multicluster.admiralty.io/kubelet-request";
 
 /// Annotation of copies in targets of what follows pods: a hash of what was written, so that one look at its metadata says
 /// whether a copy is in step. In the Secret of a Kubeconfig, a hash of its content.

@@ -13,6 +13,7 @@ use k8s_openapi::ByteString;
 use kube::Client;
 use kube::client::Body;
 use kube::config::Kubeconfig;
+use multicluster_upstream::Upstream;
 
 use crate::user::{User, user};
 use crate::{ConnectError, kubeconfig};
@@ -31,8 +32,21 @@ pub(crate) struct Connection {
     user: Option<User>,
 }
 
+/// The way to a target's API server for requests that are passed on. Clones share the credentials, which are replaced as
+/// those of the client are.
+#[derive(Clone)]
+pub struct Upstreams(Arc<ArcSwap<Current>>);
+
+impl Upstreams {
+    /// With the credentials of this moment.
+    pub fn current(&self) -> Upstream {
+        self.0.load().upstream.clone()
+    }
+}
+
 struct Current {
     client: Client,
+    upstream: Upstream,
     answered: AtomicU8,
 }
 
@@ -48,15 +62,20 @@ impl Connection {
     pub async fn new(text: &ByteString, context: Option<&str>) -> Result<Self, ConnectError> {
         let kubeconfig = kubeconfig::parse(text, context)?;
         let (place, user) = read(&kubeconfig, context)?;
-        let client = kubeconfig::connect(kubeconfig, context).await?;
+        let (client, upstream) = kubeconfig::connect(kubeconfig, context).await?;
         let namespace = client.default_namespace().to_owned();
-        let current = Arc::new(ArcSwap::from_pointee(Current::new(client)));
+        let current = Arc::new(ArcSwap::from_pointee(Current::new(client, upstream)));
         Ok(Self {
             client: front(current.clone(), namespace),
             current,
             place,
             user,
         })
+    }
+
+    /// The way there for requests that are passed on.
+    pub fn upstreams(&self) -> Upstreams {
+        Upstreams(self.current.clone())
     }
 
     /// Use what the Secret holds now, if that is the same cluster and the same user. False when the work must begin anew:
@@ -71,9 +90,10 @@ impl Connection {
             return false;
         }
         match kubeconfig::connect(kubeconfig, context).await {
-            Ok(client) => {
+            Ok((client, upstream)) => {
                 self.current.store(Arc::new(Current {
                     client,
+                    upstream,
                     answered: AtomicU8::new(SOMETHING),
                 }));
                 true
@@ -84,9 +104,10 @@ impl Connection {
 }
 
 impl Current {
-    fn new(client: Client) -> Self {
+    fn new(client: Client, upstream: Upstream) -> Self {
         Self {
             client,
+            upstream,
             answered: AtomicU8::new(NOTHING),
         }
     }

@@ -7,6 +7,7 @@
 use k8s_openapi::ByteString;
 use kube::config::{AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use multicluster_upstream::Upstream;
 
 use crate::ConnectError;
 
@@ -15,11 +16,12 @@ const MAX_BYTES: usize = 256 * 1024;
 
 /// A client for the cluster that the kubeconfig's context names.
 pub async fn client(text: &ByteString, context: Option<&str>) -> Result<Client, ConnectError> {
-    connect(parse(text, context)?, context).await
+    let (client, _) = connect(parse(text, context)?, context).await?;
+    Ok(client)
 }
 
-/// A client for the cluster that a context of a parsed kubeconfig names.
-pub(crate) async fn connect(kubeconfig: Kubeconfig, context: Option<&str>) -> Result<Client, ConnectError> {
+/// A client for the cluster that a context of a parsed kubeconfig names, and a way to pass requests on to it.
+pub(crate) async fn connect(kubeconfig: Kubeconfig, context: Option<&str>) -> Result<(Client, Upstream), ConnectError> {
     let options = KubeConfigOptions {
         context: context.map(Into::into),
         ..Default::default()
@@ -29,8 +31,10 @@ pub(crate) async fn connect(kubeconfig: Kubeconfig, context: Option<&str>) -> Re
         .map_err(|_| {
             invalid("its server, certificate data or proxy cannot be used: write an https URL and base64 data")
         })?;
-    multicluster_runtime::cluster::client(config)
-        .map_err(|_| invalid("its certificates or keys cannot be used: write PEM data in base64"))
+    let unusable = "its certificates or keys cannot be used: write PEM data in base64";
+    let upstream = Upstream::new(&config).map_err(|_| invalid(unusable))?;
+    let client = multicluster_runtime::cluster::client(config).map_err(|_| invalid(unusable))?;
+    Ok((client, upstream))
 }
 
 /// Parse, and refuse what reaches out of the text itself.

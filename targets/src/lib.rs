@@ -30,5 +30,6 @@ mod user;
 pub mod watching;
 
 pub use cluster_name::cluster_name;
+pub use connection::Upstreams;
 pub use error::ConnectError;
 pub use supervise::{Runner, supervise};

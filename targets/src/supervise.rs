@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Upstreams};
 use crate::secret::{WantedSecret, Way};
 use crate::{ConnectError, watching};
 
@@ -38,6 +38,10 @@ pub trait Runner: Send + Sync + 'static {
     /// The target exists. Before anything else is said of it, and before [`Runner::synced`]: its credentials may take
     /// their time, and until then it must not pass for one that is gone.
     fn known(&self, _target: &AnyTarget) {}
+
+    /// The way to the target for requests that are passed on, before [`Runner::run`] begins with it; `None` when that has
+    /// ended. There is none for the source cluster itself.
+    fn reachable(&self, _target: &AnyTarget, _way: Option<Upstreams>) {}
 
     /// The target cannot be connected until its owner mends it.
     fn failed(&self, target: AnyTarget, error: ConnectError) -> impl Future<Output = ()> + Send;
@@ -270,7 +274,9 @@ async fn drive_by_secret<R: Runner>(
             match &connected {
                 Some(Ok(connection)) => {
                     client = Some(connection.client.clone());
+                    runner.reachable(&target, Some(connection.upstreams()));
                     serve(runner, &target, &connection.client, &child).await;
+                    runner.reachable(&target, None);
                 }
                 Some(Err(error)) => runner.failed(target.clone(), error.clone()).await,
                 None => {}

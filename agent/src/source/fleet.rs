@@ -14,7 +14,7 @@ use multicluster_api::names;
 use multicluster_api::target::AnyTarget;
 use multicluster_api::view::PodView;
 use multicluster_api::virtual_node::NODE_PREFIX;
-use multicluster_targets::{ConnectError, Runner};
+use multicluster_targets::{ConnectError, Runner, Upstreams};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +56,21 @@ impl Fleet {
     /// All targets that were ever connected, with their last connections.
     pub fn reached(&self) -> Vec<Reached> {
         self.links.read().values().filter_map(|link| link.reached()).collect()
+    }
+
+    /// Names of the virtual nodes.
+    pub fn node_names(&self) -> Vec<String> {
+        self.links.read().keys().cloned().collect()
+    }
+
+    /// The target behind a virtual node.
+    pub fn link_of(&self, node: &str) -> Option<Arc<Link>> {
+        self.links.read().get(node).cloned()
+    }
+
+    /// The source cluster.
+    pub fn home(&self) -> &Arc<Home> {
+        &self.home
     }
 
     fn link(&self, target: &AnyTarget) -> Arc<Link> {
@@ -241,7 +256,7 @@ impl Fleet {
             let name = node.name_any();
             if name.starts_with(NODE_PREFIX) && !self.links.read().contains_key(&name) {
                 let (events, metrics) = (self.home.events.clone(), self.home.metrics.clone());
-                NodeKeeper::new(self.home.client.clone(), &name, events, metrics)
+                NodeKeeper::new(self.home.client.clone(), &name, None, events, metrics)
                     .remove()
                     .await?;
             }
@@ -260,6 +275,10 @@ enum Homeless {
 impl Runner for Fleet {
     fn known(&self, target: &AnyTarget) {
         self.link(target);
+    }
+
+    fn reachable(&self, target: &AnyTarget, way: Option<Upstreams>) {
+        self.link(target).set_way(way);
     }
 
     async fn run(&self, target: AnyTarget, client: Client, stop: CancellationToken) {

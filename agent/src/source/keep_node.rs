@@ -13,10 +13,12 @@ use multicluster_api::target::AnyTarget;
 use serde_json::json;
 
 use super::health::Health;
+use super::kubelet::endpoint::{self, Endpoint};
 use super::target_status;
 use super::virtual_node::{MOST_UNREACHABLE, Wanted, metadata_patch, new_node, status_patch};
 use crate::api_error;
 use crate::events::Events;
+use crate::merge;
 use crate::metrics::{Metrics, TargetLabel};
 
 /// Namespace of the node Leases (KEP-589).
@@ -30,16 +32,18 @@ pub const LEASE_PERIOD: Duration = Duration::from_secs(10);
 pub struct NodeKeeper {
     source: Client,
     name: String,
+    endpoint: Option<Endpoint>,
     events: Events,
     metrics: Arc<Metrics>,
 }
 
 impl NodeKeeper {
-    /// For the node of this name, in the source cluster.
-    pub fn new(source: Client, name: &str, events: Events, metrics: Arc<Metrics>) -> Self {
+    /// For the node of this name, in the source cluster, whose kubelet API is served there.
+    pub fn new(source: Client, name: &str, endpoint: Option<Endpoint>, events: Events, metrics: Arc<Metrics>) -> Self {
         Self {
             source,
             name: name.into(),
+            endpoint,
             events,
             metrics,
         }
@@ -74,7 +78,8 @@ impl NodeKeeper {
         let node = match (self.nodes().get_opt(&self.name).await?, wanted) {
             (Some(node), _) => Some(node),
             (None, Some(wanted)) if *health != Health::Unknown => {
-                let node = new_node(&self.name, wanted, health, Timestamp::now());
+                let mut node = new_node(&self.name, wanted, health, Timestamp::now());
+                endpoint::show(&mut node, self.endpoint);
                 Some(self.nodes().create(&PostParams::default(), &node).await?)
             }
             (None, _) => None,
@@ -97,7 +102,8 @@ impl NodeKeeper {
     /// says Ready for a target that is away attracts pods.
     async fn update(&self, node: &Node, wanted: Option<&Wanted>, health: &Health) -> Result<(), kube::Error> {
         let params = PatchParams::default();
-        let labelled = match wanted.and_then(|wanted| metadata_patch(node, wanted)) {
+        let metadata = wanted.and_then(|wanted| metadata_patch(node, wanted));
+        let labelled = match merge::joined(metadata, endpoint::metadata_patch(node, self.endpoint)) {
             Some(patch) => {
                 let patched = self.nodes().patch(&self.name, &params, &Patch::Merge(patch)).await;
                 api_error::ignore_gone(patched)
@@ -114,7 +120,8 @@ impl NodeKeeper {
     }
 
     async fn write_status(&self, node: &Node, wanted: Option<&Wanted>, health: &Health) -> Result<(), kube::Error> {
-        let Some(patch) = status_patch(node, wanted, health, Timestamp::now()) else {
+        let status = status_patch(node, wanted, health, Timestamp::now());
+        let Some(patch) = merge::joined(status, endpoint::status_patch(node, self.endpoint)) else {
             return Ok(());
         };
         let patch = Patch::Strategic(patch);

@@ -24,7 +24,7 @@
 //! * [`exposure`]: how applications are reached from outside.
 //! * [`imports`]: Services that are exported to all clusters. [`ports`]: what they need to know of pods.
 //! * [`kubeconfigs`]: credentials for targets, issued by this cluster.
-//! * [`kubelet`]: the kubelet API of virtual nodes.
+//! * [`kubelet`]: people talk to delegates through the virtual nodes.
 //! * [`link`]: the work for one target. [`fleet`]: for all of them.
 
 pub mod chaperons;

@@ -191,6 +191,13 @@ impl ProxyPods {
         self.0.read().pods.get(uid).cloned()
     }
 
+    /// The pod of this name.
+    pub fn named(&self, namespace: &str, name: &str) -> Option<Arc<ProxyPod>> {
+        let inner = self.0.read();
+        let uid = inner.uids.get(&(namespace.to_owned(), name.to_owned()))?;
+        inner.pods.get(uid).cloned()
+    }
+
     /// All pods.
     pub fn all(&self) -> Vec<Arc<ProxyPod>> {
         self.0.read().pods.values().cloned().collect()

@@ -1,6 +1,7 @@
 //! The work for one target: its chaperons are followed, and what [`super::decide`] says is carried out.
 
 pub mod call;
+mod delegate;
 mod echo;
 mod follow;
 mod gateways;
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use kube::Client;
 use multicluster_api::ClusterSummaryFields;
 use multicluster_api::target::AnyTarget;
+use multicluster_targets::Upstreams;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -84,6 +86,8 @@ pub struct Link {
     settled: AtomicBool,
     /// Why the target cannot be used: it has become another cluster, and the old one cannot be left.
     moved: Mutex<Option<String>>,
+    /// The way there for requests that are passed on.
+    way: Mutex<Option<Upstreams>>,
     left_overs: LeftOvers,
     troubles: Troubles<String>,
     /// Pods that were told that they wait for this target, since it is away.
@@ -112,8 +116,8 @@ impl Link {
         let follower = Arc::new(follower);
         home.following.followers.add(follower.clone());
         let seat = Seat::new(home.clone(), &node);
-        let keeper = NodeKeeper::new(home.client.clone(), &node, home.events.clone(), home.metrics.clone());
-        let usage = TargetUsage::new(&node);
+        let (events, metrics) = (home.events.clone(), home.metrics.clone());
+        let keeper = NodeKeeper::new(home.client.clone(), &node, home.endpoint, events, metrics);
         Arc::new(Self {
             node,
             keeper,
@@ -137,6 +141,7 @@ impl Link {
             client: Mutex::default(),
             settled: AtomicBool::new(false),
             moved: Mutex::default(),
+            way: Mutex::default(),
             left_overs: LeftOvers::default(),
             troubles: Troubles::default(),
             told_held: Mutex::default(),

@@ -110,6 +110,7 @@ impl World {
             slow_after: Duration::from_secs(1),
         };
         let home = Arc::new(Home {
+            endpoint: None,
             cluster_name: SOURCE.into(),
             fence: Fence::none(),
             limits,
