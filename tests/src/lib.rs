@@ -18,6 +18,7 @@
 //! Everything ends with its owner, also when that is killed: see [`Process`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod autoscaling;
 mod balancer;
 pub mod bench;
 mod binaries;
@@ -31,7 +32,7 @@ pub mod https;
 mod kubeconfig;
 mod link;
 pub mod load_balancers;
-pub mod manifests;
+pub mod metrics_server;
 mod nodes;
 mod objects;
 mod pki;
@@ -45,6 +46,7 @@ mod scheduler;
 pub mod soak;
 mod stages;
 mod streams;
+pub mod usage;
 mod wait;
 pub mod wire;
 
