@@ -29,7 +29,9 @@ pub fn described(yaml: &str) -> Result<Vec<Described>> {
     let lines = lines(yaml);
     let mut all = vec![];
     for (number, line) in lines.iter().enumerate() {
-        let below = lines[number + 1..].iter().take_while(|other| other.indent > line.indent);
+        let below = lines[number + 1..]
+            .iter()
+            .take_while(|other| other.indent > line.indent);
         let group = below.clone().any(|other| !other.comment.is_empty());
         let within = all
             .iter()
@@ -67,7 +69,12 @@ fn lines(yaml: &str) -> Vec<Line<'_>> {
             path.push((indent, key));
             let names: Vec<&str> = path.iter().map(|(_, key)| *key).collect();
             let comment = std::mem::take(&mut comment);
-            lines.push(Line { indent, name: names.join("."), comment, key });
+            lines.push(Line {
+                indent,
+                name: names.join("."),
+                comment,
+                key,
+            });
         } else {
             // A blank line: what was said before it is about nothing in particular. Items of lists have no names.
             comment.clear();
@@ -90,8 +97,17 @@ pub fn page(values: &[Described]) -> String {
             section = first;
             let _ = write!(page, "\n## {section}\n\n| value | default | meaning |\n|---|---|---|\n");
         }
-        let default = value.default.as_ref().map(|default| format!("`{default}`")).unwrap_or_default();
-        let _ = writeln!(page, "| `{}` | {default} | {} |", value.name, value.comment.replace('|', "\\|"));
+        let default = value
+            .default
+            .as_ref()
+            .map(|default| format!("`{default}`"))
+            .unwrap_or_default();
+        let _ = writeln!(
+            page,
+            "| `{}` | {default} | {} |",
+            value.name,
+            value.comment.replace('|', "\\|")
+        );
     }
     page
 }
@@ -112,7 +128,11 @@ mod tests {
         assert_eq!(values[1].comment, "Two lines.");
         assert_eq!(
             names(yaml),
-            [("a".into(), Some("1".into())), ("b".into(), None), ("b.c".into(), Some("{}".into()))]
+            [
+                ("a".into(), Some("1".into())),
+                ("b".into(), None),
+                ("b.c".into(), Some("{}".into()))
+            ]
         );
     }
 

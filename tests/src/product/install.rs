@@ -84,6 +84,26 @@ pub async fn apply_overlay(cluster: &Cluster, overlay: &str, webhook_port: Optio
     Ok(())
 }
 
+/// Let the API server call webhooks on the port of a process.
+pub async fn call_webhooks_on(cluster: &Cluster, port: u16) -> Result<()> {
+    for kind in ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] {
+        let path = format!("/apis/admissionregistration.k8s.io/v1/{kind}/{NAMESPACE}");
+        let object: Value = serde_json::from_str(&cluster.get(&path).await?)?;
+        let webhooks = object["webhooks"].as_array().map_or(0, Vec::len);
+        let patch: Vec<Value> = (0..webhooks)
+            .map(|number| {
+                let path = format!("/webhooks/{number}/clientConfig/service/port");
+                json!({ "op": "replace", "path": path, "value": port })
+            })
+            .collect();
+        let patch = json!(patch).to_string();
+        cluster
+            .kubectl(&["patch", kind, NAMESPACE, "--type=json", "--patch", &patch])
+            .await?;
+    }
+    Ok(())
+}
+
 /// Wait until cert-manager's cainjector has told the API server whom to trust.
 pub async fn wait_for_ca(cluster: &Cluster) -> Result<()> {
     eventually(

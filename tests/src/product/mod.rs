@@ -27,7 +27,7 @@ use futures::future::try_join_all;
 
 pub use authproxy::Authproxy;
 pub use connect::{Scope, add_target, grant};
-pub use install::{Role, point_at_extender};
+pub use install::{Role, call_webhooks_on, point_at_extender, wait_for_ca};
 pub use programs::{Profile, Programs};
 pub use replicas::{Replica, Replicas};
 pub use seat::{Seat, admin_get};

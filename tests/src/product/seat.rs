@@ -74,9 +74,21 @@ impl Seat {
     }
 
     async fn install(cluster: Cluster, role: Role, programs: &Programs, replicas: usize) -> Result<Self> {
-        let dir = cluster.log_dir().to_owned();
         let webhook_port = role.is_source().then(free_port).transpose()?;
         install::apply_overlay(&cluster, role.overlay(), webhook_port).await?;
+        Self::sit_down(cluster, role, programs, replicas, webhook_port).await
+    }
+
+    /// Start the components in a cluster where the product is installed already. Webhooks are called on the port, which
+    /// their configurations name.
+    pub async fn sit_down(
+        cluster: Cluster,
+        role: Role,
+        programs: &Programs,
+        replicas: usize,
+        webhook_port: Option<u16>,
+    ) -> Result<Self> {
+        let dir = cluster.log_dir().to_owned();
         let front = match webhook_port {
             Some(port) => Some(Self::start_front(&cluster, programs, port, replicas).await?),
             None => None,

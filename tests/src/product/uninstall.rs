@@ -1,5 +1,6 @@
 //! Removes the product from a cluster, as a user does, and installs it again.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -34,7 +35,8 @@ impl Seat {
         ended.and(deleted)
     }
 
-    async fn end_with_deployments(&self) -> Result<()> {
+    /// Ends the components when the agent's Deployment goes, as kubelets do.
+    pub async fn end_with_deployments(&self) -> Result<()> {
         let deployments = Api::<Deployment>::namespaced(self.cluster.client(), NAMESPACE);
         eventually("the agent's Deployment to go", SOON, async || {
             let found = deployments.get_opt("multicluster-agent").await?;
@@ -65,11 +67,21 @@ impl Seat {
 
     /// `make uninstall`'s program, as an administrator. Returns what it prints; an error when something is left.
     pub async fn uninstaller(&self, args: &[&str]) -> Result<String> {
+        self.uninstall_with(&self.cluster.kubeconfig(), args).await
+    }
+
+    /// The same, as one of the product's ServiceAccounts.
+    pub async fn uninstaller_as(&self, account: &str, args: &[&str]) -> Result<String> {
+        self.uninstall_with(&identity(&self.cluster, account).await?, args)
+            .await
+    }
+
+    async fn uninstall_with(&self, kubeconfig: &Path, args: &[&str]) -> Result<String> {
         let output = Command::new(self.programs().find("multicluster-agent"))
             .arg("uninstall")
             .args(args)
             .arg("--kubeconfig")
-            .arg(self.cluster.kubeconfig())
+            .arg(kubeconfig)
             .args(["--cluster-name", self.cluster.name()])
             .kill_on_drop(true)
             .output()
