@@ -103,6 +103,7 @@ soak: build programs ## Break things at random for 10 minutes, check what must h
 
 .PHONY: programs
 programs: ## Build the control planes' programs into the cache (minutes, once per machine)
+	tests/real-nodes-setup
 	$(TESTBED) build
 
 .PHONY: manifests

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::build::{Data, GoModule};
 
 /// The variable with a folder of ready programs; nothing is built then.
-const BIN_DIR: &str = "TESTBED_BIN_DIR";
+pub(crate) const BIN_DIR: &str = "TESTBED_BIN_DIR";
 
 /// kwok's stages: what a fake kubelet does with its node and pods.
 const KWOK_STAGES: &str = "kwok-stages";

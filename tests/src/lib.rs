@@ -2,7 +2,7 @@
 //!
 //! A [`Testbed`] is one run: the programs it needs and a folder for logs, data and kubeconfigs. It starts any number of
 //! [`Cluster`]s, each a stock etcd, kube-apiserver, kube-controller-manager and kube-scheduler; kwok plays the kubelets of
-//! fake nodes. Nothing needs root, a container engine or a network beyond loopback.
+//! fake nodes. Nothing needs root, a container engine or a network beyond loopback; only clusters of [real] nodes do.
 //!
 //! ```text
 //! Testbed ─┬─▶ Cluster "source" ─▶ etcd ◀─ kube-apiserver ◀─┬─ kube-controller-manager

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use testbed::{Binaries, demo, manifests};
+use testbed::{Binaries, demo, real};
 
 /// Real Kubernetes control planes on one machine, as plain processes.
 #[derive(Parser)]
@@ -41,8 +41,15 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Build => println!("{}", Binaries::ensure().await?.with_dns().await?.with_helm().await?.with_metrics_server().await?),
-        Command::Manifests { check } => manifests::generate(check).await?,
+        Command::Build => {
+            let mut binaries = Binaries::ensure().await?;
+            match real::missing() {
+                None => binaries = binaries.with_nodes().await?,
+                Some(reason) => eprintln!("testbed: not built are the programs of real nodes: {reason}"),
+            }
+            let binaries = binaries.with_helm().await?.with_metrics_server().await?;
+            println!("{}", binaries.with_dns().await?);
+        }
         Command::Demo => demo::run().await?,
         Command::Up => demo::up().await?,
         Command::Down => demo::down().await?,

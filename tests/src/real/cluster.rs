@@ -110,7 +110,7 @@ impl Cluster {
         let node_dir = dir.join("node");
         let (control_plane, mut node) = tokio::try_join!(
             crate::Cluster::start(site.testbed(), options.control_plane),
-            Node::start(site.testbed(), &seat, &node_name, node_dir)
+            Node::start(site, &seat, &node_name, node_dir)
         )?;
         node.join(&control_plane)?;
         let cluster = Self {

@@ -15,6 +15,7 @@ use tar::{Builder, EntryType, Header};
 /// The user of our images, as in production.
 const USER: &str = "65532:65532";
 
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Commands that an image with busybox has.
 const COMMANDS: &str = "cat chmod cp date dd echo env false find grep head hostname id kill ln ls md5sum mkdir mv printf ps \
                         pwd rm sed seq sh sha256sum sleep stty tail tar tee test touch tr true tty uname wc yes";
@@ -96,7 +97,7 @@ impl Image {
 
     /// The OCI image layout (`image-layout.md` of its specification), as a tar archive.
     fn archive(&self, path: &Path) -> Result<()> {
-        let layer = self.layer()?;
+        let layer = Blob::new("application/vnd.oci.image.layer.v1.tar", self.layer()?);
         let platform = json!({ "os": "linux", "architecture": architecture() });
         let mut config = platform.clone();
         config["config"] = json!({
@@ -105,15 +106,16 @@ impl Image {
             "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"],
             "WorkingDir": "/",
         });
-        config["rootfs"] = json!({ "type": "layers", "diff_ids": [digest(&layer)] });
-        let config = serde_json::to_vec(&config)?;
-        let manifest = serde_json::to_vec(&json!({
+        config["rootfs"] = json!({ "type": "layers", "diff_ids": [layer.digest] });
+        let config = Blob::new("application/vnd.oci.image.config.v1+json", serde_json::to_vec(&config)?);
+        let manifest = json!({
             "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
-            "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", &layer)],
-        }))?;
-        let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
+            "mediaType": MANIFEST,
+            "config": config.descriptor(),
+            "layers": [layer.descriptor()],
+        });
+        let manifest = Blob::new(MANIFEST, serde_json::to_vec(&manifest)?);
+        let mut entry = manifest.descriptor();
         entry["platform"] = platform;
         // What `ctr images import` names the image by.
         entry["annotations"] = json!({ "io.containerd.image.name": self.name });
@@ -126,8 +128,8 @@ impl Image {
         append(&mut archive, "oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         append(&mut archive, "index.json", 0o644, &index)?;
         for blob in [layer, config, manifest] {
-            let name = digest(&blob).replace(':', "/");
-            append(&mut archive, &format!("blobs/{name}"), 0o644, &blob)?;
+            let name = blob.digest.replace(':', "/");
+            append(&mut archive, &format!("blobs/{name}"), 0o644, &blob.content)?;
         }
         archive.into_inner()?;
         Ok(())
@@ -176,8 +178,25 @@ fn append(archive: &mut Builder<impl std::io::Write>, path: &str, mode: u32, con
     Ok(archive.append_data(&mut header, path, content)?)
 }
 
-fn descriptor(kind: &str, blob: &[u8]) -> Value {
-    json!({ "mediaType": kind, "digest": digest(blob), "size": blob.len() })
+/// A part of an image, named after its digest.
+struct Blob {
+    kind: &'static str,
+    digest: String,
+    content: Vec<u8>,
+}
+
+impl Blob {
+    fn new(kind: &'static str, content: Vec<u8>) -> Self {
+        Self {
+            kind,
+            digest: digest(&content),
+            content,
+        }
+    }
+
+    fn descriptor(&self) -> Value {
+        json!({ "mediaType": self.kind, "digest": self.digest, "size": self.content.len() })
+    }
 }
 
 fn digest(blob: &[u8]) -> String {

@@ -9,7 +9,7 @@ const CNI_FOLDERS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 /// The plugins that are used.
 const CNI_PLUGINS: [&str; 3] = ["ptp", "host-local", "loopback"];
 /// The programs of the system that are used, by us or by kube-proxy.
-const PROGRAMS: [&str; 7] = ["ip", "nsenter", "unshare", "mount", "flock", "nft", "awk"];
+const PROGRAMS: [&str; 8] = ["awk", "bash", "flock", "ip", "mount", "nft", "nsenter", "unshare"];
 
 /// A shell and the usual commands in one static program, for containers.
 pub(super) const BUSYBOX: &str = "/bin/busybox";
@@ -37,6 +37,12 @@ fn check() -> Result<(), String> {
     }
     if !Path::new(BUSYBOX).is_file() {
         return Err(format!("{BUSYBOX} is missing: run tests/real-nodes-setup"));
+    }
+    if env::var_os(crate::binaries::BIN_DIR).is_none() {
+        // To build runc with.
+        run("cc", ["--version"]).map_err(|_| "a C compiler is missing".to_owned())?;
+        run("pkg-config", ["--exists", "libseccomp"])
+            .map_err(|_| "libseccomp's headers or pkg-config are missing: run tests/real-nodes-setup".to_owned())?;
     }
     super::programs::missing()?;
     super::cgroups::missing()?;

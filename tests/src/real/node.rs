@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::{Image, missing, run, site::Seat};
+use super::{Image, Site, missing, run, site::Seat};
 use crate::{
     Cluster, Process, Testbed,
     components::{DNS_SERVICE, SERVICE_CIDR},
@@ -22,6 +22,20 @@ use crate::{
 const START: Duration = Duration::from_secs(60);
 /// The sandbox of every pod.
 const PAUSE: &str = "testbed.local/pause:1";
+
+/// The archives of the images that every node needs.
+pub(super) async fn images(testbed: &Testbed) -> Result<Vec<PathBuf>> {
+    let (pause, coredns) = (super::program("pause").await?, testbed.binaries().find("coredns")?);
+    let folder = testbed.dir().join("images");
+    let write = move || -> Result<Vec<PathBuf>> {
+        let images = [
+            Image::of(PAUSE, "/pause", pause),
+            Image::of(super::dns::IMAGE, "/coredns", coredns).user("0"),
+        ];
+        images.iter().map(|image| image.write(&folder)).collect()
+    };
+    tokio::task::spawn_blocking(write).await?
+}
 
 /// The node's folder in its own view of the machine: the paths of sockets must be short.
 const VIEW: &str = "/run/node";
@@ -71,7 +85,8 @@ pub(super) struct Node {
 
 impl Node {
     /// Starts containerd, and gives it the images that every node needs. It knows nothing of its cluster yet.
-    pub async fn start(testbed: &Testbed, seat: &Seat, name: &str, dir: PathBuf) -> Result<Self> {
+    pub async fn start(site: &Site, seat: &Seat, name: &str, dir: PathBuf) -> Result<Self> {
+        let testbed = site.testbed();
         for folder in ["cni", "volume-plugins", "pod-logs"] {
             fs::create_dir_all(dir.join(folder))?;
         }
@@ -107,18 +122,12 @@ impl Node {
             containerd,
             holder,
         };
-        let images = node.dir.join("images");
-        let pause = Image::of(PAUSE, "/pause", super::program("pause").await?).write(&images)?;
-        let coredns = testbed.binaries().find("coredns")?;
-        let coredns = Image::of(super::dns::IMAGE, "/coredns", coredns)
-            .user("0")
-            .write(&images)?;
         eventually("containerd to answer", START, async || {
             node.containerd.check()?;
             Ok(node.ctr(&["version"]).await.is_ok().then_some(()))
         })
         .await?;
-        node.import(&[pause, coredns]).await?;
+        node.import(site.images()).await?;
         Ok(node)
     }
 

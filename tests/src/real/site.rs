@@ -31,6 +31,7 @@ pub struct Site(Arc<Ground>);
 
 struct Ground {
     testbed: Testbed,
+    images: Vec<PathBuf>,
     number: u8,
     clusters: Mutex<u8>,
     watchdog: Option<Child>,
@@ -76,11 +77,13 @@ impl Site {
             bail!("{reason}");
         }
         let testbed = Testbed::new(name).await?.with_nodes().await?;
+        let images = super::node::images(&testbed).await?;
         cleaning::clean_orphans()?;
         let number = claim(testbed.dir())?;
         // From here on dropping it removes it.
         let mut ground = Ground {
             testbed,
+            images,
             number,
             clusters: Mutex::new(0),
             watchdog: None,
@@ -103,6 +106,11 @@ impl Site {
     /// This program's address, as the clusters see it.
     pub fn address(&self) -> Ipv4Addr {
         self.0.address(1)
+    }
+
+    /// The archives of the images that every node needs.
+    pub(super) fn images(&self) -> &[PathBuf] {
+        &self.0.images
     }
 
     /// Makes a cluster's network namespace.

@@ -19,6 +19,9 @@ fn main() {
         let trials = vec![
             Trial::test("two_clusters_run_containers_and_leave_nothing", || run(clusters::two())),
             Trial::test("nothing_is_left_of_a_killed_run", || run(killed::nothing_is_left())),
+            Trial::test("the_next_run_removes_what_is_left", || {
+                run(killed::the_next_run_removes_it())
+            }),
         ];
         // One after another: each starts what fills a small machine.
         let arguments = Arguments {
