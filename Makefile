@@ -6,8 +6,8 @@ SHELL := bash
 
 CARGO ?= cargo
 TESTBED := $(CARGO) run --package multicluster-tests --bin testbed --
-PRODUCT := --bins --package multicluster-agent --package multicluster-authproxy --package multicluster-extender \
-	--package multicluster-webhook
+PRODUCT := --bins --package multicluster-agent --package multicluster-authproxy --package multicluster-cli \
+	--package multicluster-extender --package multicluster-webhook
 
 .PHONY: help
 help: ## List the commands
@@ -17,7 +17,7 @@ help: ## List the commands
 ##### to try it
 
 .PHONY: build
-build: ## Build webhook, extender, agent and authproxy
+build: ## Build webhook, extender, agent, authproxy and kubectl-multicluster
 	$(CARGO) build $(PRODUCT)
 
 .PHONY: demo

@@ -95,6 +95,14 @@ pub const REGION: &str = "multicluster.admiralty.io/region";
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY`] of what the agent makes.
 pub const MANAGED_BY_AGENT: &str = "multicluster-agent";
+/// Value of [`MANAGED_BY`] of what `kubectl multicluster connect` makes.
+pub const MANAGED_BY_CLI: &str = "kubectl-multicluster";
+/// Annotation of what `kubectl multicluster connect` makes: for which connection, as the UID of the source's namespace
+/// kube-system, a slash, and the virtual node.
+pub const CONNECTION: &str = "multicluster.admiralty.io/connection";
+/// Annotation of Targets and ClusterTargets that `kubectl multicluster connect` makes: name of the Source or ClusterSource
+/// in the target.
+pub const CONNECTED_AS: &str = "multicluster.admiralty.io/connected-as";
 
 /// Label of the virtual node of a [`crate::Target`]: its name.
 pub const TARGET_NAME: &str = "multicluster.admiralty.io/target-name";

@@ -41,15 +41,17 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Build => {
-            let mut binaries = Binaries::ensure().await?;
-            match real::missing() {
-                None => binaries = binaries.with_nodes().await?,
-                Some(reason) => eprintln!("testbed: not built are the programs of real nodes: {reason}"),
-            }
-            let binaries = binaries.with_helm().await?.with_metrics_server().await?;
-            println!("{}", binaries.with_dns().await?);
-        }
+        Command::Build => println!(
+            "{}",
+            Binaries::ensure()
+                .await?
+                .with_dns()
+                .await?
+                .with_helm()
+                .await?
+                .with_metrics_server()
+                .await?
+        ),
         Command::Demo => demo::run().await?,
         Command::Up => demo::up().await?,
         Command::Down => demo::down().await?,

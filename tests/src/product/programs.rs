@@ -8,9 +8,10 @@ use tokio::process::Command;
 
 use super::repository;
 
-const PACKAGES: [&str; 4] = [
+const PACKAGES: [&str; 5] = [
     "multicluster-agent",
     "multicluster-authproxy",
+    "multicluster-cli",
     "multicluster-extender",
     "multicluster-webhook",
 ];
