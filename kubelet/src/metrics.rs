@@ -9,6 +9,19 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+/// What is answered with 200.
+const PATHS: [&str; 5] = ["containerLogs", "healthz", "metrics/resource", "pods", "stats/summary"];
+/// Why there may be no certificate.
+const REASONS: [&str; 7] = [
+    "APIServerError",
+    "CertificateNotApproved",
+    "CertificateNotSigned",
+    "CertificateNotUsable",
+    "CertificateRequestDeleted",
+    "CertificateRequestDenied",
+    "CertificateRequestFailed",
+];
+
 /// Requests of a kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
@@ -50,6 +63,13 @@ impl Metrics {
 
     /// Make them visible in `/metrics`.
     pub fn register(&self, registry: &mut Registry) {
+        // A counter that begins with 1 has no increase.
+        for path in PATHS {
+            drop(self.requests.get_or_create(&RequestLabels { path, code: 200 }));
+        }
+        for reason in REASONS {
+            drop(self.certificate_failures.get_or_create(&ReasonLabel { reason }));
+        }
         let registry = registry.sub_registry_with_prefix("multicluster_kubelet");
         registry.register(
             "requests",

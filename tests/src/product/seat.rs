@@ -15,6 +15,7 @@ use crate::{Cluster, ClusterOptions, Process, Testbed, eventually, free_port};
 
 /// How long a component may take to be ready, on a machine that is busy otherwise.
 const READY: Duration = Duration::from_secs(60);
+const AGENT: &str = "multicluster-agent";
 const LOG_LEVEL: &str = "info,kube_client::client::builder=off,multicluster_agent=debug,multicluster_extender=debug";
 
 /// One cluster with the product's components, as processes.
@@ -109,13 +110,19 @@ impl Seat {
     }
 
     async fn start_agent(cluster: &Cluster, role: Role, programs: &Programs, replicas: usize) -> Result<Replicas> {
-        let kubeconfig = identity(cluster, "multicluster-agent").await?;
-        let env = [
+        let kubeconfig = identity(cluster, AGENT).await?;
+        let mut env = vec![
             ("ROLES", role.roles().to_owned()),
             ("KUBECONFIG", kubeconfig.display().to_string()),
             ("CLUSTER_NAME", cluster.name().to_owned()),
         ];
-        spawn_all(cluster, programs, "multicluster-agent", &env, &vec![0; replicas])
+        let mut ports = vec![0; replicas];
+        if role.is_source() {
+            // Each replica serves the virtual nodes' kubelet API on a port of its own.
+            env.push(("POD_IP", "127.0.0.1".to_owned()));
+            ports = (0..replicas).map(|_| free_port()).collect::<Result<_>>()?;
+        }
+        spawn_all(cluster, programs, AGENT, &env, &ports)
     }
 
     async fn start_front(cluster: &Cluster, programs: &Programs, webhook_port: u16, replicas: usize) -> Result<Front> {
@@ -292,7 +299,12 @@ pub(super) fn spawn_all(
         let mut env = env.to_vec();
         env.push(("ADMIN_ADDR", format!("127.0.0.1:{admin_port}")));
         if *port > 0 {
-            env.push(("LISTEN_ADDR", format!("127.0.0.1:{port}")));
+            let flag = if program == AGENT {
+                "KUBELET_BIND_ADDR"
+            } else {
+                "LISTEN_ADDR"
+            };
+            env.push((flag, format!("127.0.0.1:{port}")));
         }
         let name = match number {
             0 => program.to_owned(),
