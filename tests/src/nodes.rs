@@ -7,14 +7,12 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 use kube::api::ObjectMeta;
+use multicluster_api::names;
 
 use crate::usage::resource_path;
 
 /// kwok manages nodes with this annotation, and leaves all others (our virtual nodes) alone.
 pub(crate) const KWOK_NODE: (&str, &str) = ("kwok.x-k8s.io/node", "fake");
-
-/// Where metrics-server finds what a node uses, if it is not a kubelet's own path.
-const RESOURCE_METRICS_PATH: &str = "metrics.k8s.io/resource-metrics-path";
 
 /// Equal nodes, named `<prefix>-0`, `<prefix>-1` and so on.
 #[derive(Clone, Debug)]
@@ -92,7 +90,13 @@ impl NodePool {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
                 labels: Some(labels),
-                annotations: Some([own(KWOK_NODE), own((RESOURCE_METRICS_PATH, &resource_path(name)))].into()),
+                annotations: Some(
+                    [
+                        own(KWOK_NODE),
+                        own((names::RESOURCE_METRICS_PATH, &resource_path(name))),
+                    ]
+                    .into(),
+                ),
                 ..ObjectMeta::default()
             },
             spec: Some(NodeSpec {
