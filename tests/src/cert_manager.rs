@@ -13,13 +13,7 @@ impl Cluster {
     /// Installs cert-manager: custom resource definitions, controller, cainjector. Its webhook (defaults and validation of
     /// its own resources) does not run.
     pub async fn install_cert_manager(&self) -> Result<()> {
-        let mut crds = Vec::new();
-        for path in self.testbed().binaries().cert_manager_crds()? {
-            let file = self.log_dir().join(path.file_name().unwrap_or_default());
-            fs::write(&file, fill_in(&fs::read_to_string(&path)?))?;
-            crds.push(file);
-        }
-        self.apply_crds(&crds).await?;
+        self.apply_cert_manager_crds().await?;
         self.apply_yaml(&format!(
             "{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}"
         ))
@@ -36,6 +30,16 @@ impl Cluster {
         self.launch(Component::CertManager, "cert-manager-controller", controller)?;
         let cainjector = vec![kubeconfig, "--leader-elect=false".into()];
         self.launch(Component::CaInjector, "cert-manager-cainjector", cainjector)
+    }
+
+    pub(crate) async fn apply_cert_manager_crds(&self) -> Result<()> {
+        let mut crds = Vec::new();
+        for path in self.testbed().binaries().cert_manager_crds()? {
+            let file = self.log_dir().join(path.file_name().unwrap_or_default());
+            fs::write(&file, fill_in(&fs::read_to_string(&path)?))?;
+            crds.push(file);
+        }
+        self.apply_crds(&crds).await
     }
 }
 

@@ -20,18 +20,24 @@
 //! few sysctls) do that in a mount namespace of their own. What remains is named `mct…`: a link, network namespaces, control
 //! groups. They are removed in the end, also when this program is killed (a watchdog), or the watchdog too (the next run).
 
+mod cert_manager;
 mod cgroups;
 mod cleaning;
 mod cluster;
 mod dns;
 mod image;
+mod ingress;
+mod metrics_server;
 mod missing;
 mod node;
 mod programs;
 mod site;
 
+pub use cert_manager::cert_manager_images;
 pub use cluster::{Cluster, Options};
 pub use image::Image;
+pub use ingress::Ingresses;
+pub use metrics_server::metrics_server_image;
 pub use missing::missing;
 pub use programs::program;
 pub use site::Site;
