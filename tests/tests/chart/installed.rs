@@ -193,7 +193,7 @@ async fn source_uninstalled_without_its_agent(helm: &Helm, world: &World) -> Res
         let told = source.uninstaller_as("multicluster-uninstall", &args).await?;
         ensure!(told.contains("nothing is left"), "{told}");
         // Now there is a node for the Job's pod, which ends there at once.
-        let nodes = ["label", "nodes", "-l", "type=kwok", "runs=elsewhere"];
+        let nodes = ["label", "nodes", "--all", "runs=elsewhere"];
         cluster.kubectl(&nodes).await.map(drop)
     };
     let (uninstalled, job) = tokio::join!(uninstall, job);

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use multicluster_api::names;
 use serde_json::Value;
 use testbed::product::{NAMESPACE, Programs, Role, Seat, call_webhooks_on};
-use testbed::{Cluster, ClusterOptions, Testbed, free_port};
+use testbed::{Cluster, ClusterOptions, NodePool, Testbed, completing, eventually, free_port};
 
 use super::helm::{Helm, RELEASE};
 
@@ -18,7 +19,9 @@ const SECRETS: [&str; 4] = [
 
 pub async fn story(helm: Helm) -> Result<()> {
     let testbed = Testbed::new("chart-certificates").await?;
-    let cluster = Cluster::start(&testbed, ClusterOptions::new("alone", vec![])).await?;
+    let mut options = ClusterOptions::new("alone", vec![NodePool::new("alone", 1)]);
+    options.kwok_config = vec![completing(Duration::from_millis(300), Duration::ZERO)];
+    let cluster = Cluster::start(&testbed, options).await?;
     let chart = helm.chart();
     // There is no cert-manager here, and whoever forgets it is told.
     let forgotten = helm
@@ -74,27 +77,43 @@ pub async fn story(helm: Helm) -> Result<()> {
     believed(cluster).await
 }
 
-/// The API server believes the webhook, the extender kube-scheduler, and the programs read all of it.
+/// The API server believes the webhook, kube-scheduler the extender, and the extender kube-scheduler.
 async fn believed(cluster: Cluster) -> Result<()> {
     let programs = Programs::build(&[]).await?;
     let port = free_port()?;
     call_webhooks_on(&cluster, port).await?;
     let seat = Seat::sit_down(cluster, Role::Both, &programs, 1, Some(port)).await?;
-    let both = "{apiVersion: multicluster.admiralty.io/v1alpha1, kind: ClusterTarget, metadata: {name: wrong}, spec: \
-        {self: true, kubeconfigSecret: {name: a, namespace: b}}}";
-    let refused = seat.cluster.apply_yaml(both).await;
-    let answer = format!("{:#}", refused.unwrap_err());
+    let pods = r#"
+apiVersion: v1
+kind: Namespace
+metadata: {name: served, labels: {multicluster-scheduler: enabled}}
+---
+apiVersion: multicluster.admiralty.io/v1alpha1
+kind: Target
+metadata: {name: itself, namespace: served}
+spec: {self: true}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: elected, namespace: served, annotations: {multicluster.admiralty.io/elect: ""}}
+spec: {containers: [{name: c, image: i}]}
+"#;
+    seat.cluster.apply_yaml(pods).await?;
+    let pod: Value = serde_json::from_str(&seat.cluster.get("/api/v1/namespaces/served/pods/elected").await?)?;
     ensure!(
-        answer.contains("validate.clustertargets.multicluster.admiralty.io") || answer.contains("self"),
-        "{answer}"
+        pod["spec"]["schedulerName"] == names::PROXY_SCHEDULER,
+        "the webhook was not asked: {pod}"
     );
-    testbed::eventually("the scheduler to be served", Duration::from_secs(60), async || {
-        let metrics = seat.metrics().await?;
-        Ok(metrics
-            .iter()
-            .any(|(name, text)| *name == "extender" && !text.is_empty())
-            .then_some(()))
-    })
+    // kube-scheduler shows the extender its certificate, which then binds.
+    eventually(
+        "the pod to run in its own cluster",
+        Duration::from_secs(60),
+        async || {
+            let pod: Value = serde_json::from_str(&seat.cluster.get("/api/v1/namespaces/served/pods/elected").await?)?;
+            let bound = pod["spec"]["nodeName"] == "admiralty-served-itself";
+            Ok((bound && pod["status"]["phase"] == "Running").then_some(()))
+        },
+    )
     .await
 }
 
