@@ -8,12 +8,15 @@ use std::{
 use anyhow::{Context, Result};
 
 const MOUNTS: &str = "/proc/self/mounts";
+/// The file with a group's controllers, in version 2.
+const CONTROLLERS: &str = "cgroup.controllers";
 
 /// Makes the group in every hierarchy.
 pub(super) fn make(name: &str) -> Result<()> {
     for (parent, options) in hierarchies(&fs::read_to_string(MOUNTS)?) {
         let group = parent.join(name);
         fs::create_dir_all(&group).with_context(|| group.display().to_string())?;
+        hand_down_controllers(&parent);
         // A new group of this controller has no processors, and takes no process then.
         if options.split(',').any(|option| option == "cpuset") {
             for file in ["cpuset.cpus", "cpuset.mems"] {
@@ -31,15 +34,37 @@ pub(super) fn missing() -> Result<(), String> {
     if found.is_empty() {
         return Err("no control groups are mounted".to_owned());
     }
-    let mut name = String::from("mct-probe-");
-    name.push_str(&std::process::id().to_string());
+    let name = format!("mct-probe-{}", std::process::id());
     for (parent, _) in found {
         let group = parent.join(&name);
         fs::create_dir(&group)
-            .and_then(|()| fs::remove_dir(&group))
             .map_err(|error| format!("control groups cannot be made in {}: {error}", parent.display()))?;
+        hand_down_controllers(&parent);
+        let controllers = fs::read_to_string(group.join(CONTROLLERS));
+        let removed = fs::remove_dir(&group);
+        removed.map_err(|error| format!("{}: {error}", group.display()))?;
+        if let Ok(controllers) = controllers
+            && let Some(lacking) = lacking(&controllers)
+        {
+            return Err(format!("control groups in {} lack the controller {lacking}", parent.display()));
+        }
     }
     Ok(())
+}
+
+/// In version 2 a group has the controllers that its parent hands down, which every container runtime sees to.
+fn hand_down_controllers(parent: &Path) {
+    let controllers = fs::read_to_string(parent.join(CONTROLLERS)).unwrap_or_default();
+    for controller in controllers.split_whitespace() {
+        // One that cannot be handed down is found missing if it is needed.
+        let _ = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
+    }
+}
+
+/// A controller that a kubelet needs and that is not among these of a group.
+fn lacking(controllers: &str) -> Option<&'static str> {
+    let mut needed = ["cpu", "cpuset", "memory", "pids"].into_iter();
+    needed.find(|needed| !controllers.split_whitespace().any(|each| each == *needed))
 }
 
 /// Mount points and options: every hierarchy of version 1 with the named one of systemd, or the single one of version 2.
@@ -74,5 +99,11 @@ mod tests {
             [Path::new("/sys/fs/cgroup")]
         );
         assert!(points("").is_empty());
+    }
+
+    #[test]
+    fn knows_what_a_kubelet_needs() {
+        assert_eq!(lacking("cpuset cpu io memory pids\n"), None);
+        assert_eq!(lacking("memory pids"), Some("cpu"));
     }
 }
