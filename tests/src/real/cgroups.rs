@@ -46,7 +46,10 @@ pub(super) fn missing() -> Result<(), String> {
         if let Ok(controllers) = controllers
             && let Some(lacking) = lacking(&controllers)
         {
-            return Err(format!("control groups in {} lack the controller {lacking}", parent.display()));
+            return Err(format!(
+                "control groups in {} lack the controller {lacking}",
+                parent.display()
+            ));
         }
     }
     Ok(())

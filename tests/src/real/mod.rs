@@ -19,11 +19,16 @@
 //! The machine stays as it is: programs that write elsewhere than into the run's folder (`/run`, `/var/lib`, `/var/log`, a
 //! few sysctls) do that in a mount namespace of their own. What remains is named `mct…`: a link, network namespaces, control
 //! groups. They are removed in the end, also when this program is killed (a watchdog), or the watchdog too (the next run).
+//! Two empty folders stay, `/var/lib/cni` and `/var/log/containers`, and a lock file, `/run/lock/multicluster-testbed.lock`.
+//!
+//! Not there: load balancers (use a NodePort, or [`Cluster::spawn`] a program on the node's address), host ports of pods,
+//! network policies (they are accepted and not enforced), volumes other than those of the kubelet itself.
 
 mod cert_manager;
 mod cgroups;
 mod cleaning;
 mod cluster;
+mod config;
 mod dns;
 mod image;
 mod ingress;

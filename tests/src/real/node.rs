@@ -8,20 +8,15 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use anyhow::{Context, Result};
 
-use super::{Image, Site, missing, run, site::Seat};
-use crate::{
-    Cluster, Process, Testbed,
-    components::{DNS_SERVICE, SERVICE_CIDR},
-    wait::eventually,
-};
+use super::{Image, Site, config, run, site::Seat};
+use crate::{Cluster, Process, Testbed, components::SERVICE_CIDR, wait::eventually};
 
 /// How long a program may take to start, on a machine that is busy otherwise.
 const START: Duration = Duration::from_secs(60);
 /// The sandbox of every pod.
-const PAUSE: &str = "testbed.local/pause:1";
+pub(super) const PAUSE: &str = "testbed.local/pause:1";
 
 /// The archives of the images that every node needs.
 pub(super) async fn images(testbed: &Testbed) -> Result<Vec<PathBuf>> {
@@ -38,7 +33,7 @@ pub(super) async fn images(testbed: &Testbed) -> Result<Vec<PathBuf>> {
 }
 
 /// The node's folder in its own view of the machine: the paths of sockets must be short.
-const VIEW: &str = "/run/node";
+pub(super) const VIEW: &str = "/run/node";
 
 /// Prepares the node's view of the machine, then holds it: $1 is the node's folder, $2 Services' and $3 pods' addresses.
 ///
@@ -92,12 +87,12 @@ impl Node {
         }
         super::cgroups::make(&seat.name)?;
         let holder = hold(&dir, seat).await?;
-        let config = containerd_config(testbed, &dir)?;
+        let config = config::containerd(testbed, &dir)?;
         let file = dir.join("containerd.toml");
         fs::write(&file, config)?;
         fs::write(
             dir.join("cni").join("10-pods.conflist"),
-            network(seat, &dir).to_string(),
+            config::network(seat, &dir).to_string(),
         )?;
         fs::write(dir.join("resolv.conf"), "")?;
         let wrapper = enter(seat, &holder);
@@ -138,7 +133,7 @@ impl Node {
         serving.write(&self.dir, "kubelet")?;
         fs::write(self.dir.join("ca.crt"), &cluster.authority().pair().certificate)?;
         let config = self.dir.join("kubelet.yaml");
-        fs::write(&config, self.kubelet_config().to_string())?;
+        fs::write(&config, config::kubelet(&self.seat, &self.dir).to_string())?;
         let kubeconfig = cluster.write_kubeconfig(&format!("system:node:{name}"), Some("system:nodes"))?;
         let args = vec![
             format!("--config={}", config.display()),
@@ -180,7 +175,7 @@ impl Node {
         let mut words: Vec<OsString> = enter(&self.seat, &self.holder).into();
         words.push(self.testbed.binaries().find("ctr")?.into());
         words.push("--address".into());
-        words.push(socket().into());
+        words.push(config::socket().into());
         words.extend(["--namespace".into(), "k8s.io".into()]);
         words.extend(args.iter().map(OsString::from));
         tokio::task::spawn_blocking(move || run("nsenter", &words[1..])).await?
@@ -202,48 +197,6 @@ impl Node {
             self.dir.join(format!("{program}.log")),
         )
     }
-
-    fn kubelet_config(&self) -> Value {
-        let path = |file: &str| self.dir.join(file).display().to_string();
-        json!({
-            "kind": "KubeletConfiguration",
-            "apiVersion": "kubelet.config.k8s.io/v1beta1",
-            "authentication": {
-                "anonymous": { "enabled": false },
-                "webhook": { "enabled": true, "cacheTTL": "1s" },
-                "x509": { "clientCAFile": path("ca.crt") },
-            },
-            "authorization": { "mode": "Webhook" },
-            "tlsCertFile": path("kubelet.crt"),
-            "tlsPrivateKeyFile": path("kubelet.key"),
-            "containerRuntimeEndpoint": format!("unix://{}", socket()),
-            "clusterDNS": [DNS_SERVICE],
-            "clusterDomain": "cluster.local",
-            "resolvConf": path("resolv.conf"),
-            "podLogsDir": path("pod-logs"),
-            "volumePluginDir": path("volume-plugins"),
-            "cgroupDriver": "cgroupfs",
-            "cgroupRoot": format!("/{}", self.seat.name),
-            "enforceNodeAllocatable": [],
-            "failCgroupV1": false,
-            "failSwapOn": false,
-            "makeIPTablesUtilChains": false,
-            // Whatever else fills the machine, no test's pods are evicted, and no image is removed.
-            "evictionHard": {
-                "memory.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%",
-            },
-            "imageGCHighThresholdPercent": 100,
-            // The machine may forbid lower ones.
-            "oomScoreAdj": 0,
-            "readOnlyPort": 0,
-            "registerNode": true,
-        })
-    }
-}
-
-/// containerd's socket, in the node's view.
-fn socket() -> String {
-    format!("{VIEW}/containerd.sock")
 }
 
 /// What starts a program on the node.
@@ -279,71 +232,4 @@ async fn hold(dir: &Path, seat: &Seat) -> Result<Process> {
     })
     .await?;
     Ok(holder)
-}
-
-/// The pods' network: each is linked to the node by a wire of its own, so all packets pass the node's rules.
-fn network(seat: &Seat, dir: &Path) -> Value {
-    json!({
-        "cniVersion": "1.0.0",
-        "name": seat.name,
-        "plugins": [{
-            "type": "ptp",
-            "ipam": {
-                "type": "host-local",
-                "dataDir": dir.join("addresses"),
-                "ranges": [[{ "subnet": seat.pods }]],
-                "routes": [{ "dst": "0.0.0.0/0" }],
-            },
-        }],
-    })
-}
-
-fn containerd_config(testbed: &Testbed, dir: &Path) -> Result<String> {
-    let Some(plugins) = missing::cni_folder() else {
-        bail!("there are no CNI plugins");
-    };
-    let runc = testbed.binaries().find("runc")?;
-    let quoted = |path: &Path| -> Result<String> {
-        // TOML's basic strings are JSON's.
-        Ok(serde_json::to_string(
-            path.to_str().context("a path that is not UTF-8")?,
-        )?)
-    };
-    let (root, state) = (dir.join("containerd"), dir.join("containerd-state"));
-    Ok(format!(
-        r#"version = 3
-root = {root}
-state = {state}
-temp = {temp}
-disabled_plugins = [
-  "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.erofs", "io.containerd.snapshotter.v1.zfs",
-]
-[grpc]
-address = {socket}
-[plugins.'io.containerd.internal.v1.opt']
-path = {opt}
-[plugins.'io.containerd.cri.v1.images']
-snapshotter = "overlayfs"
-[plugins.'io.containerd.cri.v1.images'.pinned_images]
-sandbox = "{PAUSE}"
-[plugins.'io.containerd.cri.v1.runtime']
-restrict_oom_score_adj = true
-[plugins.'io.containerd.cri.v1.runtime'.cni]
-bin_dirs = ["{plugins}"]
-conf_dir = {cni}
-[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
-runtime_type = "io.containerd.runc.v2"
-[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
-BinaryName = {runc}
-SystemdCgroup = false
-"#,
-        root = quoted(&root)?,
-        state = quoted(&state)?,
-        temp = quoted(&dir.join("containerd-temp"))?,
-        opt = quoted(&dir.join("containerd-opt"))?,
-        socket = quoted(Path::new(&socket()))?,
-        cni = quoted(&dir.join("cni"))?,
-        runc = quoted(&runc)?,
-    ))
 }
