@@ -107,17 +107,17 @@ programs: ## Build the control planes' programs into the cache (minutes, once pe
 	$(TESTBED) build
 
 .PHONY: manifests
-manifests: ## Generate the definitions from api; overlays and docs/chart-values.md from the chart
-	$(CARGO) run --package multicluster-api --bin crds -- manifests/chart/files/crds
-	$(TESTBED) manifests
+manifests: ## Generate manifests/crds from api
+	$(CARGO) run --package multicluster-api --bin crds -- manifests/crds
+	$(CARGO) run --package multicluster-reference -- docs
 
 .PHONY: drift
 drift: ## Check that what `make manifests` generates is up to date
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(CARGO) run --package multicluster-api --bin crds -- "$$fresh"; \
-	diff --recursive --unified --exclude=kustomization.yaml manifests/chart/files/crds "$$fresh" \
-		|| { echo 'the definitions differ from the types in api: run make manifests' >&2; exit 1; }
-	$(TESTBED) manifests --check
+	diff --recursive --unified --exclude=kustomization.yaml manifests/crds "$$fresh" \
+		|| { echo 'manifests/crds differ from the types in api: run make manifests' >&2; exit 1; }
+	$(CARGO) run --package multicluster-reference -- --check docs
 
 .PHONY: deny
 deny: ## Check licences, sources and bans of dependencies, if cargo-deny is installed

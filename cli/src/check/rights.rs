@@ -40,9 +40,11 @@ const AGENT_IN_TARGET: &[Right] = &[
     (&["create"], "rbac.authorization.k8s.io", "rolebindings", ""),
 ];
 const EXTENDER: &[Right] = &[
+    (&["get"], "", "pods", ""),
     (&["create"], "", "pods/binding", ""),
-    (&["list", "watch"], "", "pods", ""),
-    (&["list", "watch"], "", "nodes", ""),
+    (&["patch"], "", "pods/status", ""),
+    (&["patch"], "", "nodes", ""),
+    (&["list", "watch"], "", "namespaces", ""),
     (&["list", "watch"], names::GROUP, "targets", ""),
     (&["list", "watch"], names::GROUP, "clustertargets", ""),
 ];

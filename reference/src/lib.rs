@@ -1,0 +1,60 @@
+//! Writes the reference pages in docs from the programs' own flags: what `--help` says is said once.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod page;
+
+use std::path::Path;
+
+use clap::CommandFactory;
+
+const GENERATED: &str = "<!-- Generated from the programs' flags; change them there and run `make manifests`. -->\n";
+
+/// The pages: file name and text.
+pub fn pages() -> Vec<(&'static str, String)> {
+    vec![("cli.md", cli()), ("flags.md", flags())]
+}
+
+/// The pages in a folder that are not what they would be now.
+pub fn outdated(dir: &Path) -> Vec<&'static str> {
+    let differs =
+        |(name, text): &(&'static str, String)| std::fs::read_to_string(dir.join(name)).ok().as_deref() != Some(text);
+    pages().into_iter().filter(differs).map(|(name, _)| name).collect()
+}
+
+fn cli() -> String {
+    let mut command = multicluster_cli::args::Args::command();
+    command.build();
+    format!("{GENERATED}# kubectl multicluster\n\n{}", page::command(&command))
+}
+
+fn flags() -> String {
+    let mut text = format!(
+        "{GENERATED}# Flags of the components\n\nEach flag can be given by its environment variable, too, as the manifests do.\n"
+    );
+    for (name, mut command) in [
+        ("webhook", multicluster_webhook::args::Args::command()),
+        ("extender", multicluster_extender::args::Args::command()),
+        ("agent", multicluster_agent::cli::Args::command()),
+        ("authproxy", multicluster_authproxy::args::Args::command()),
+    ] {
+        command.build();
+        text += &format!("\n## {name}\n\n{}", page::command(&command));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pages_in_docs_are_current() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        assert!(
+            outdated(&docs).is_empty(),
+            "not current: {:?}; run make manifests",
+            outdated(&docs)
+        );
+    }
+}
