@@ -51,8 +51,15 @@ pub enum Format {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Let a source send pods to a target
+    ///
+    /// Makes who may come in the target, and where to go in the source, and waits until pods can run. Everything is checked
+    /// before anything is written: both clusters answer and have the product in the right role, your permissions suffice,
+    /// names are free. If something fails on the way, or at Ctrl-C, what has been made is removed again. A second run repairs,
+    /// and renews the token.
     Connect(Connect),
     /// Take a connection away
+    ///
+    /// Removes what connect has made, in the source and in the target. What others made stays, and is named.
     Disconnect(Disconnect),
     /// Show targets, virtual nodes and components of a cluster
     Status(OneCluster),
@@ -104,11 +111,7 @@ pub enum Credentials {
     Identity,
 }
 
-/// Makes who may come in the target, and where to go in the source, and waits until pods can run.
-///
-/// Everything is checked before anything is written: both clusters answer and have the product in the right role, your
-/// permissions suffice, names are free. If something fails on the way, or at Ctrl-C, what has been made is removed again. A
-/// second run repairs, and renews the token.
+/// What is connected, and how.
 #[derive(ClapArgs, Clone, Debug)]
 pub struct Connect {
     /// Context of the source, where users create pods; without it, the current one
@@ -159,7 +162,7 @@ pub struct Connect {
     pub timeout: Duration,
 }
 
-/// Removes what connect has made, in the source and in the target. What others made stays, and is named.
+/// What is disconnected.
 #[derive(ClapArgs, Clone, Debug)]
 pub struct Disconnect {
     /// Name of the Target or ClusterTarget

@@ -25,7 +25,7 @@ pub fn outdated(dir: &Path) -> Vec<&'static str> {
 fn cli() -> String {
     let mut command = multicluster_cli::args::Args::command();
     command.build();
-    format!("{GENERATED}# kubectl multicluster\n\n{}", page::command(&command))
+    format!("{GENERATED}# kubectl multicluster\n\n{}", page::command(&command, "##"))
 }
 
 fn flags() -> String {
@@ -39,7 +39,7 @@ fn flags() -> String {
         ("authproxy", multicluster_authproxy::args::Args::command()),
     ] {
         command.build();
-        text += &format!("\n## {name}\n\n{}", page::command(&command));
+        text += &format!("\n## {name}\n\n{}", page::command(&command, "###"));
     }
     text
 }

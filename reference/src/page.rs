@@ -2,8 +2,8 @@
 
 use clap::{Arg, Command};
 
-/// A command, and its subcommands below it.
-pub fn command(command: &Command) -> String {
+/// A command, and its subcommands below it, with headings of that many `#`.
+pub fn command(command: &Command, heading: &str) -> String {
     let mut text = about(command);
     text += &flags(command.get_arguments().filter(|arg| !arg.is_hide_set()));
     for sub in command
@@ -11,7 +11,7 @@ pub fn command(command: &Command) -> String {
         .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
     {
         let path = sub.get_bin_name().unwrap_or(sub.get_name());
-        text += &format!("\n### {path}\n\n```text\n{}\n```\n\n", usage(sub));
+        text += &format!("\n{heading} {path}\n\n```text\n{}\n```\n\n", usage(sub));
         text += &about(sub);
         // Those of all commands stand above.
         text += &flags(

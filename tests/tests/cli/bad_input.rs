@@ -67,7 +67,7 @@ async fn does_not_get_ready(world: Arc<World>) -> Result<()> {
         "--server",
         "https://127.0.0.1:1",
         "--timeout",
-        "5s",
+        "20s",
     ];
     let failed = world.cli(&args).await?;
     failed
