@@ -151,3 +151,37 @@ impl ServingTls {
         tracing::error!(%error, "changed certificate files are broken, the old ones stay in use");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+    use crate::dev::DevCa;
+
+    /// Is a certificate of this authority shown?
+    async fn shows(tls: &ServingTls, ca: &DevCa) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let accept = TlsAcceptor::from(tls.current()).accept(server);
+        let connector = TlsConnector::from(ca.client_config(None).unwrap());
+        let connect = connector.connect("localhost".try_into().unwrap(), client);
+        let (connected, _) = tokio::join!(connect, accept);
+        connected.is_ok()
+    }
+
+    #[tokio::test]
+    async fn what_is_installed_is_shown_from_the_next_handshake_on() {
+        let (old, new) = (DevCa::new().unwrap(), DevCa::new().unwrap());
+        let [first, second] = [&old, &new].map(|ca| ca.server(&["localhost"]).unwrap());
+        let tls = ServingTls::in_memory(&first.cert, &first.key).unwrap();
+        assert!(shows(&tls, &old).await && !shows(&tls, &new).await);
+        // What does not fit together changes nothing.
+        assert!(tls.install(&second.cert, &first.key).is_err());
+        assert!(shows(&tls, &old).await);
+        tls.install(&second.cert, &second.key).unwrap();
+        assert!(!shows(&tls, &old).await && shows(&tls, &new).await);
+    }
+}

@@ -131,16 +131,26 @@ impl Failure {
             "reason": self.reason(),
             "code": code.as_u16(),
         });
-        self.with_body("application/json", status.to_string())
+        self.with_body(code, "application/json", status.to_string())
     }
 
-    /// The answer as plain text: of what a kubelet says instead of logs, API servers make a message as it is.
+    /// The answer as plain text, instead of logs. An API server shows people what a kubelet says with 400, 403 and 500; for
+    /// other codes it has words of its own.
     pub fn text(&self) -> Response<Body> {
-        self.with_body("text/plain; charset=utf-8", self.to_string())
+        let code = match self {
+            Self::NoDelegate(NoDelegate::NotYet { .. } | NoDelegate::Gone { .. }) => StatusCode::BAD_REQUEST,
+            Self::NoDelegate(NoDelegate::NotConnected { .. })
+            | Self::Unreachable(_)
+            | Self::Silent(_)
+            | Self::Lost(_)
+            | Self::Ending => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => self.code(),
+        };
+        self.with_body(code, "text/plain; charset=utf-8", self.to_string())
     }
 
-    fn with_body(&self, content_type: &'static str, body: String) -> Response<Body> {
-        let mut response = answer(self.code(), content_type, body);
+    fn with_body(&self, code: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
+        let mut response = answer(code, content_type, body);
         let headers = response.headers_mut();
         match self {
             Self::Unauthenticated(_) => {
@@ -186,6 +196,11 @@ mod tests {
         let status: serde_json::Value = serde_json::from_slice(&body(response).await).unwrap();
         assert_eq!(status["message"], "the target cluster \"eu\" does not answer");
         assert_eq!((&status["kind"], &status["code"]), (&"Status".into(), &504.into()));
+        assert_eq!(
+            failure.text().status(),
+            500,
+            "API servers show the words of 500, and not those of 504"
+        );
         assert_eq!(body(failure.text()).await, "the target cluster \"eu\" does not answer");
     }
 

@@ -32,6 +32,8 @@ const IDLE: Duration = Duration::from_secs(60);
 const IDLE_CONNECTIONS: usize = 64;
 /// After so long without a word, the kernel asks whether the API server is still there.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+/// So often, a third of that apart.
+const ASKED: u32 = 3;
 /// Most that is kept of a response that the client does not read, and of a request that the API server does not.
 const BUFFER: usize = 64 << 10;
 
@@ -55,6 +57,8 @@ impl Upstream {
         http.set_nodelay(true);
         http.set_connect_timeout(Some(CONNECT));
         http.set_keepalive(Some(KEEPALIVE));
+        http.set_keepalive_interval(Some(KEEPALIVE / 3));
+        http.set_keepalive_retries(Some(ASKED));
         let calls = match &config.proxy_url {
             None => calls(config, http)?,
             Some(proxy) => match proxy.scheme_str() {

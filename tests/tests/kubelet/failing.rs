@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use serde_json::json;
 use testbed::{Network, eventually};
 
 use super::harness::{Test, alone};
@@ -81,21 +80,20 @@ async fn silent(world: &World) -> Result<()> {
 async fn denied(world: &World) -> Result<()> {
     world.pod("fail-denied").await?;
     let (target, role) = (world.target("us"), "multicluster-source-streams");
-    let label = |value: &str| {
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-            "metadata": { "name": role, "labels": { "multicluster.admiralty.io/aggregate-to-source": value } },
-        })
+    let aggregated = async |value: &str| {
+        let label = format!("multicluster.admiralty.io/aggregate-to-source={value}");
+        let args = ["label", "--overwrite", "clusterrole", role, &label];
+        target.kubectl(&args).await.map(drop)
     };
-    let before = target.kubectl(&["get", "clusterrole", role, "--output=json"]).await?;
-    target.apply_yaml(&label("false").to_string()).await?;
+    aggregated("false").await?;
     let exec = ["exec", "--namespace=fail-denied", "web", "--", "true"];
     let said = eventually("exec to be refused", SOON, async || {
         let output = world.kubectl.output(&exec, b"", Protocol::WebSocket).await?;
         Ok((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
     })
-    .await?;
-    target.apply_yaml(&before).await?;
+    .await;
+    aggregated("true").await?;
+    let said = said?;
     ensure!(said.contains(role) && said.contains("us"), "{said}");
     Ok(())
 }
