@@ -85,10 +85,10 @@ impl Upstream {
     /// Where a request goes: the same path and query, byte for byte.
     fn uri(&self, target: &Uri) -> Result<Uri, SendError> {
         let wrong = SendError::NotAPath;
-        let path = target.path_and_query().ok_or(wrong.clone())?;
+        let path = target.path_and_query().ok_or(wrong)?;
         let path = match self.base.as_str() {
             "" => path.clone(),
-            base => PathAndQuery::try_from(format!("{base}{path}")).map_err(|_| wrong.clone())?,
+            base => PathAndQuery::try_from(format!("{base}{path}")).map_err(|_| wrong)?,
         };
         let whole = Uri::builder()
             .scheme(self.scheme.clone())
