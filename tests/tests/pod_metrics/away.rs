@@ -35,9 +35,7 @@ async fn without_metrics(world: Arc<World>) -> Result<()> {
     shown(4).await?;
     world.remove_metrics_server("us").await?;
     shown(in_eu).await?;
-    let node = "admiralty-us";
-    let path = format!("/api/v1/nodes/{node}/proxy/nodes/{node}/metrics/resource");
-    let text = world.source().get(&path).await?;
+    let text = world.kubelet("/nodes/admiralty-us/metrics/resource").await?;
     ensure!(text.contains("\nresource_scrape_error 1\n"), "{text}");
     // Events of objects without a namespace are in this one.
     world.event("default", "install metrics-server there").await?;

@@ -62,9 +62,9 @@ async fn its_own_pods_alone(world: std::sync::Arc<World>) -> Result<()> {
     let target = node.strip_prefix("admiralty-").context("a virtual node")?;
     let own = Template::ordinary().pod(namespace, "theirs");
     world.target(target).apply_yaml(&own.to_string()).await?;
-    let path = format!("/api/v1/nodes/{node}/proxy/nodes/{node}/stats/summary");
+    let path = format!("/nodes/{node}/stats/summary");
     let summary = eventually("the summary to tell of the pod", MEASURED, async || {
-        let summary: Value = serde_json::from_str(&world.source().get(&path).await?)?;
+        let summary: Value = serde_json::from_str(&world.kubelet(&path).await?)?;
         let pods = summary["pods"].as_array().context("no pods")?;
         let pods = pods.iter().filter(|pod| pod["podRef"]["namespace"] == namespace);
         let pods: Vec<_> = pods.cloned().collect();

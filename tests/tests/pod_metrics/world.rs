@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use parking_lot::Mutex;
 use testbed::metrics_server::MetricsServer;
 use testbed::product::{Product, Role};
+use testbed::wire::Door;
 use testbed::{ClusterOptions, NodePool, Testbed, usage};
 
 use super::clusters;
@@ -65,6 +66,17 @@ impl World {
         let server = MetricsServer::start(cluster).await?;
         self.servers.lock().insert(name.into(), server);
         Ok(())
+    }
+
+    /// GET a path of the virtual nodes' kubelet API. Not by way of the API server, which passes nothing on to loopback
+    /// addresses.
+    pub async fn kubelet(&self, path: &str) -> Result<String> {
+        let (authority, port) = (self.source().authority(), self.product.source.agent.all()[0].port);
+        let admin = authority.client("admin", Some("system:masters"))?;
+        let door = Door::new(port, "127.0.0.1", &authority.pair().certificate, Some(&admin))?;
+        let answer = door.get(path).await?;
+        ensure!(answer.status.is_success(), "{}: {}", answer.status, answer.text());
+        Ok(answer.text())
     }
 
     /// Take the metrics API out of a target.
