@@ -52,7 +52,7 @@ pub async fn call(client: &Client, method: Method, path: &str, headers: &[(&'sta
 }
 
 /// What it may do in its namespace, and nowhere else.
-const IN_ITS_NAMESPACE: [(&str, &str, &[&str]); 9] = [
+const IN_ITS_NAMESPACE: [(&str, &str, &[&str]); 14] = [
     (
         GROUP,
         "podchaperons",
@@ -67,6 +67,12 @@ const IN_ITS_NAMESPACE: [(&str, &str, &[&str]); 9] = [
             "watch",
         ],
     ),
+    // People talk to delegates through the virtual node, and see what these use.
+    ("", "pods/log", &["get"]),
+    ("", "pods/exec", &["create", "get"]),
+    ("", "pods/attach", &["create", "get"]),
+    ("", "pods/portforward", &["create", "get"]),
+    ("metrics.k8s.io", "pods", &["get", "list"]),
     ("", "configmaps", &COPIES),
     ("", "secrets", &COPIES),
     ("", "services", &COPIES),
@@ -108,8 +114,7 @@ async fn reviews(client: &Client, ns: &str, other: &str) -> Result<()> {
         (GROUP, "clustersources", &["get", "list", "create", "update"]),
         (GROUP, "targets", &["get", "list", "create"]),
         ("", "pods", &["get", "list", "watch", "create", "delete", "patch"]),
-        ("", "pods/exec", &["create", "get"]),
-        ("", "pods/log", &["get"]),
+        ("", "pods/ephemeralcontainers", &["get", "update", "patch"]),
         ("", "secrets", &["update", "deletecollection"]),
         ("", "configmaps", &["update", "deletecollection"]),
         ("", "services", &["update", "deletecollection"]),
