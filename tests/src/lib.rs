@@ -32,6 +32,7 @@ pub mod https;
 mod kubeconfig;
 mod link;
 pub mod load_balancers;
+pub mod manifests;
 pub mod metrics_server;
 mod nodes;
 mod objects;
