@@ -1,7 +1,9 @@
-//! Writes the reference pages in docs from the programs' own flags: what `--help` says is said once.
+//! Writes the reference pages in docs: of the programs' own flags, and of the definitions of custom resources. What `--help` and
+//! the API server say is said once.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod custom_resources;
 mod page;
 
 use std::path::Path;
@@ -12,7 +14,11 @@ const GENERATED: &str = "<!-- Generated from the programs' flags; change them th
 
 /// The pages: file name and text.
 pub fn pages() -> Vec<(&'static str, String)> {
-    vec![("cli.md", cli()), ("flags.md", flags())]
+    vec![
+        ("cli.md", cli()),
+        ("custom-resources.md", custom_resources()),
+        ("flags.md", flags()),
+    ]
 }
 
 /// The pages in a folder that are not what they would be now.
@@ -26,6 +32,14 @@ fn cli() -> String {
     let mut command = multicluster_cli::args::Args::command();
     command.build();
     format!("{GENERATED}# kubectl multicluster\n\n{}", page::command(&command, "##"))
+}
+
+fn custom_resources() -> String {
+    format!(
+        "{}# Custom resources\n\n`kubectl explain` shows the same. Annotations of pods are in [pod-configuration.md](pod-configuration.md).\n{}",
+        "<!-- Generated from the types in api; change them there and run `make manifests`. -->\n",
+        custom_resources::page(&multicluster_api::crds::all())
+    )
 }
 
 fn flags() -> String {

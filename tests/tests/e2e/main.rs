@@ -10,6 +10,7 @@ mod bad_input;
 mod capacity;
 mod deletion;
 mod edited_targets;
+mod fargate;
 mod fixtures;
 mod harness;
 mod interruptions;
@@ -25,6 +26,7 @@ use harness::Test;
 fn main() {
     let tests: Vec<Test> = [
         opting_in::tests(),
+        fargate::tests(),
         placement::tests(),
         capacity::tests(),
         workloads::tests(),
