@@ -54,8 +54,8 @@ impl Scaled<'_> {
             async || {
                 let status = api.get(self.name).await?.status.unwrap_or_default();
                 let metrics = status.current_metrics.iter().flatten();
-                let current = metrics.filter_map(|metric| metric.resource.as_ref()?.current.average_utilization);
-                let found = current.last();
+                let mut current = metrics.filter_map(|metric| metric.resource.as_ref()?.current.average_utilization);
+                let found = current.next();
                 ensure!(found.is_some(), "{:?}", status.conditions);
                 Ok(found)
             },
