@@ -20,7 +20,10 @@ fn section(definition: &CustomResourceDefinition) -> String {
     let Some(version) = spec.versions.first() else {
         return text;
     };
-    let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
+    let schema = version
+        .schema
+        .as_ref()
+        .and_then(|schema| schema.open_api_v3_schema.as_ref());
     if let Some(description) = schema.and_then(|schema| schema.description.as_deref()) {
         let _ = writeln!(text, "{}\n", line(description));
     }
@@ -84,14 +87,21 @@ fn is_kubernetes(schema: &JSONSchemaProps) -> bool {
 
 /// What the definition's own rules say, wherever they stand in it.
 fn rules(schema: &JSONSchemaProps) -> Vec<String> {
-    let own = schema.x_kubernetes_validations.iter().flatten().filter_map(|rule| rule.message.clone());
+    let own = schema
+        .x_kubernetes_validations
+        .iter()
+        .flatten()
+        .filter_map(|rule| rule.message.clone());
     let inner = schema.properties.iter().flatten().flat_map(|(_, field)| rules(field));
     own.chain(inner).collect()
 }
 
 /// In one line, and safe in a table.
 fn line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('|', "\\|")
 }
 
 #[cfg(test)]

@@ -19,7 +19,10 @@ const PARTS: [(&str, &str, &[&str]); 3] = [
     (
         "cert-manager",
         "cert-manager-controller",
-        &["--cluster-resource-namespace=cert-manager", "--leader-election-namespace=cert-manager"],
+        &[
+            "--cluster-resource-namespace=cert-manager",
+            "--leader-election-namespace=cert-manager",
+        ],
     ),
     (
         "cert-manager-cainjector",
@@ -92,7 +95,8 @@ fn manifests() -> Vec<Value> {
 }
 
 fn deployment(name: &str, program: &str, args: &[&str]) -> Value {
-    let namespace = json!({ "name": "POD_NAMESPACE", "valueFrom": { "fieldRef": { "fieldPath": "metadata.namespace" } } });
+    let namespace =
+        json!({ "name": "POD_NAMESPACE", "valueFrom": { "fieldRef": { "fieldPath": "metadata.namespace" } } });
     let mut container = json!({ "name": name, "image": image(program), "args": args, "env": [namespace] });
     if name == "cert-manager-webhook" {
         container["readinessProbe"] = json!({

@@ -46,11 +46,19 @@ impl Ingresses {
     pub async fn start(cluster: &Cluster) -> Result<Self> {
         let folder = cluster.log_dir().join("nginx");
         fs::create_dir_all(&folder)?;
-        ensure!(Path::new(NGINX).is_file(), "{NGINX} is missing: run tests/real-nodes-setup");
+        ensure!(
+            Path::new(NGINX).is_file(),
+            "{NGINX} is missing: run tests/real-nodes-setup"
+        );
         let file = folder.join("nginx.conf");
         let address = cluster.address().to_string();
         fs::write(&file, configuration(&folder, &address, &BTreeMap::new()))?;
-        let args = ["-c".to_owned(), file.display().to_string(), "-p".to_owned(), folder.display().to_string()];
+        let args = [
+            "-c".to_owned(),
+            file.display().to_string(),
+            "-p".to_owned(),
+            folder.display().to_string(),
+        ];
         let nginx = Arc::new(cluster.spawn("nginx", Path::new(NGINX), &args)?);
         let follower = Follower {
             client: cluster.client(),
@@ -60,7 +68,10 @@ impl Ingresses {
             address,
         };
         let follower = tokio::spawn(follower.run()).abort_handle();
-        Ok(Self { _nginx: nginx, follower })
+        Ok(Self {
+            _nginx: nginx,
+            follower,
+        })
     }
 }
 
@@ -94,7 +105,9 @@ impl Follower {
     }
 
     async fn turn(&self) -> Result<()> {
-        let ingresses = Api::<Ingress>::all(self.client.clone()).list(&ListParams::default()).await?;
+        let ingresses = Api::<Ingress>::all(self.client.clone())
+            .list(&ListParams::default())
+            .await?;
         let mut routes = Routes::new();
         for ingress in ingresses {
             let spec = ingress.spec.clone().unwrap_or_default();
@@ -123,7 +136,9 @@ impl Follower {
     async fn servers(&self, namespace: &str, path: &HTTPIngressPath) -> Result<BTreeSet<String>> {
         let backend = path.backend.service.as_ref().context("a backend that is no Service")?;
         let port = backend.port.clone().unwrap_or_default();
-        let service = Api::<Service>::namespaced(self.client.clone(), namespace).get_opt(&backend.name).await?;
+        let service = Api::<Service>::namespaced(self.client.clone(), namespace)
+            .get_opt(&backend.name)
+            .await?;
         let ports = service.and_then(|service| service.spec?.ports).unwrap_or_default();
         let chosen = ports
             .into_iter()
@@ -132,11 +147,16 @@ impl Follower {
             return Ok(BTreeSet::new());
         };
         let of = ListParams::default().labels(&format!("kubernetes.io/service-name={}", backend.name));
-        let slices = Api::<EndpointSlice>::namespaced(self.client.clone(), namespace).list(&of).await?;
+        let slices = Api::<EndpointSlice>::namespaced(self.client.clone(), namespace)
+            .list(&of)
+            .await?;
         let mut servers = BTreeSet::new();
         for slice in slices {
             let ports = slice.ports.unwrap_or_default();
-            let number = ports.into_iter().find(|port| port.name == chosen.name).and_then(|port| port.port);
+            let number = ports
+                .into_iter()
+                .find(|port| port.name == chosen.name)
+                .and_then(|port| port.port);
             let Some(number) = number else { continue };
             for endpoint in slice.endpoints.unwrap_or_default() {
                 let ready = endpoint.conditions.and_then(|conditions| conditions.ready);
@@ -158,7 +178,8 @@ impl Follower {
         }
         let api: Api<Ingress> = Api::namespaced(self.client.clone(), &ingress.namespace().unwrap_or_default());
         let status = json!({ "status": { "loadBalancer": { "ingress": [{ "ip": self.address }] } } });
-        api.patch_status(&ingress.name_any(), &PatchParams::default(), &Patch::Merge(status)).await?;
+        api.patch_status(&ingress.name_any(), &PatchParams::default(), &Patch::Merge(status))
+            .await?;
         Ok(())
     }
 }
@@ -178,7 +199,10 @@ fn configuration(folder: &Path, address: &str, routes: &Routes) -> String {
             };
             let _ = writeln!(locations, "    location {path} {{ {answer} }}");
         }
-        let _ = writeln!(servers, "  server {{\n    listen {address}:80;\n    server_name {host};\n{locations}  }}");
+        let _ = writeln!(
+            servers,
+            "  server {{\n    listen {address}:80;\n    server_name {host};\n{locations}  }}"
+        );
     }
     format!(
         "daemon off;\nuser root;\nworker_processes 1;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log;\n\
@@ -197,8 +221,15 @@ mod tests {
     fn hosts_lead_to_endpoints_and_nobody_elsewhere() {
         let servers = BTreeSet::from(["10.0.0.1:8080".to_owned(), "10.0.0.2:8080".to_owned()]);
         let paths = BTreeMap::from([("/".to_owned(), servers), ("/none".to_owned(), BTreeSet::new())]);
-        let text = configuration(Path::new("f"), "10.0.0.9", &Routes::from([("a.example".to_owned(), paths)]));
-        assert!(text.contains("upstream u0_0 { server 10.0.0.1:8080; server 10.0.0.2:8080; }"), "{text}");
+        let text = configuration(
+            Path::new("f"),
+            "10.0.0.9",
+            &Routes::from([("a.example".to_owned(), paths)]),
+        );
+        assert!(
+            text.contains("upstream u0_0 { server 10.0.0.1:8080; server 10.0.0.2:8080; }"),
+            "{text}"
+        );
         assert!(text.contains("location / { proxy_pass http://u0_0; }"), "{text}");
         assert!(text.contains("location /none { return 503; }"), "{text}");
         assert!(text.contains("default_server; return 404;"), "{text}");

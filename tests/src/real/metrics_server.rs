@@ -65,7 +65,11 @@ fn manifests(authority: &str) -> Vec<Value> {
             ],
         }),
         bind("ClusterRole", "system:metrics-server", "system:metrics-server"),
-        bind("ClusterRole", "system:auth-delegator", "metrics-server:system:auth-delegator"),
+        bind(
+            "ClusterRole",
+            "system:auth-delegator",
+            "metrics-server:system:auth-delegator",
+        ),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
             "metadata": { "name": "metrics-server-auth-reader", "namespace": NAMESPACE },

@@ -37,13 +37,22 @@ pub fn tests() -> Vec<Test> {
         world.apply(&picked.deployment(ns, "hello", 4)).await?;
         world.apply(&template.deployment(ns, "ordinary", 2)).await?;
         let pods = world.running(ns, 6).await?;
-        ensure!(pods.iter().all(|pod| node_of(pod) == "admiralty-us"), "not all are in us");
+        ensure!(
+            pods.iter().all(|pod| node_of(pod) == "admiralty-us"),
+            "not all are in us"
+        );
         world.check_delegates(ns).await?;
         let delegates = world.delegates("us", ns).await?;
         let (hello, ordinary): (Vec<&Pod>, Vec<&Pod>) = delegates.iter().partition(|pod| is_picked(pod));
         let nodes: BTreeSet<String> = hello.iter().map(|pod| node_of(pod)).collect();
-        ensure!(nodes.len() == 4 && nodes.iter().all(|node| node.starts_with("fargate-")), "{nodes:?}");
-        ensure!(ordinary.iter().all(|pod| node_of(pod).starts_with("us-")), "the profile picked too many");
+        ensure!(
+            nodes.len() == 4 && nodes.iter().all(|node| node.starts_with("fargate-")),
+            "{nodes:?}"
+        );
+        ensure!(
+            ordinary.iter().all(|pod| node_of(pod).starts_with("us-")),
+            "the profile picked too many"
+        );
 
         let scale = ["scale", "deployment", "-n", ns, "hello", "--replicas=0"];
         world.source().kubectl(&scale).await?;
@@ -55,7 +64,10 @@ pub fn tests() -> Vec<Test> {
         .await?;
         drop(fargate);
         for object in profile(ns) {
-            let (kind, name) = (object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
+            let (kind, name) = (
+                object["kind"].as_str().unwrap(),
+                object["metadata"]["name"].as_str().unwrap(),
+            );
             world.target("us").kubectl(&["delete", kind, name]).await?;
         }
         Ok(())
@@ -125,7 +137,10 @@ impl Drop for Fargate {
 }
 
 async fn turn(client: &Client, namespace: &str, seen: &mut BTreeMap<String, Instant>) -> Result<()> {
-    let (pods, nodes) = (Api::<Pod>::namespaced(client.clone(), namespace), Api::<Node>::all(client.clone()));
+    let (pods, nodes) = (
+        Api::<Pod>::namespaced(client.clone(), namespace),
+        Api::<Node>::all(client.clone()),
+    );
     let all = pods.list(&ListParams::default()).await?.items;
     for pod in all.iter().filter(|pod| is_picked(pod) && node_of(pod).is_empty()) {
         let (name, node) = (pod.name_any(), format!("fargate-{}", pod.uid().unwrap_or_default()));
@@ -133,14 +148,18 @@ async fn turn(client: &Client, namespace: &str, seen: &mut BTreeMap<String, Inst
             continue;
         }
         if nodes.get_opt(&node).await?.is_none() {
-            nodes.create(&PostParams::default(), &serde_json::from_value(machine(&node))?).await?;
+            nodes
+                .create(&PostParams::default(), &serde_json::from_value(machine(&node))?)
+                .await?;
         }
         let binding: Binding = serde_json::from_value(json!({
             "metadata": { "name": name, "namespace": namespace },
             "target": { "apiVersion": "v1", "kind": "Node", "name": node },
         }))?;
         let binding = serde_json::to_vec(&binding)?;
-        let _: Value = pods.create_subresource("binding", &name, &PostParams::default(), binding).await?;
+        let _: Value = pods
+            .create_subresource("binding", &name, &PostParams::default(), binding)
+            .await?;
     }
     let used: BTreeSet<String> = all.iter().map(node_of).collect();
     let waiting: BTreeSet<String> = all

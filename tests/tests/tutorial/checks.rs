@@ -23,13 +23,19 @@ pub async fn after(world: &World, section: &str, said: &str, last: bool) -> Resu
         "5" if said.contains("admiralty-") => connected(world).await,
         "6" if last => running(world).await,
         "7" => {
-            ensure!(said.contains("Hello, eu-west-3-node!"), "port-forward led elsewhere: {said}");
+            ensure!(
+                said.contains("Hello, eu-west-3-node!"),
+                "port-forward led elsewhere: {said}"
+            );
             ensure!(said.contains("listening on port 8080"), "no logs: {said}");
             talking(world).await
         }
         "8" if last => {
             for region in ["us-west-2", "eu-west-3"] {
-                ensure!(said.contains(&format!("Hello, {region}-node!")), "{region} does not answer: {said}");
+                ensure!(
+                    said.contains(&format!("Hello, {region}-node!")),
+                    "{region} does not answer: {said}"
+                );
             }
             Ok(())
         }
@@ -44,9 +50,17 @@ async fn connected(world: &World) -> Result<()> {
         let nodes = Api::<Node>::all(world.management.client());
         let selector = format!("multicluster.admiralty.io/target-name={}", target.name());
         let found = nodes.list(&ListParams::default().labels(&selector)).await?;
-        ensure!(found.items.len() == 1, "{} virtual nodes for {}", found.items.len(), target.name());
+        ensure!(
+            found.items.len() == 1,
+            "{} virtual nodes for {}",
+            found.items.len(),
+            target.name()
+        );
         let region = found.items[0].labels().get("topology.kubernetes.io/region");
-        ensure!(region.is_some_and(|region| region == target.name()), "the region is {region:?}");
+        ensure!(
+            region.is_some_and(|region| region == target.name()),
+            "the region is {region:?}"
+        );
     }
     Ok(())
 }
@@ -57,16 +71,30 @@ async fn pods(cluster: &Cluster, selector: &str) -> Result<Vec<Pod>> {
 }
 
 fn node(pod: &Pod) -> &str {
-    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default()
+    pod.spec
+        .as_ref()
+        .and_then(|spec| spec.node_name.as_deref())
+        .unwrap_or_default()
 }
 
 async fn running(world: &World) -> Result<()> {
     let proxies = pods(&world.management, "app=hello-world").await?;
-    ensure!(proxies.len() == 4 && proxies.iter().all(|pod| node(pod).starts_with("admiralty-")), "{proxies:?}");
+    ensure!(
+        proxies.len() == 4 && proxies.iter().all(|pod| node(pod).starts_with("admiralty-")),
+        "{proxies:?}"
+    );
     for target in world.targets() {
         let delegates = pods(target, "multicluster.admiralty.io/app=hello-world").await?;
-        ensure!(delegates.len() == 2, "{} delegates in {}", delegates.len(), target.name());
-        ensure!(delegates.iter().all(|pod| node(pod) == target.node_name()), "not on the real node");
+        ensure!(
+            delegates.len() == 2,
+            "{} delegates in {}",
+            delegates.len(),
+            target.name()
+        );
+        ensure!(
+            delegates.iter().all(|pod| node(pod) == target.node_name()),
+            "not on the real node"
+        );
     }
     Ok(())
 }
@@ -95,8 +123,12 @@ async fn nothing_left(world: &World) -> Result<()> {
         let name = cluster.name();
         eventually("nothing to be left", SOON, async || {
             let text = cluster
-                .kubectl(&["get", "clusterroles,clusterrolebindings,mutatingwebhookconfigurations,\
-                    validatingwebhookconfigurations,validatingadmissionpolicies,nodes", "--output=name"])
+                .kubectl(&[
+                    "get",
+                    "clusterroles,clusterrolebindings,mutatingwebhookconfigurations,\
+                    validatingwebhookconfigurations,validatingadmissionpolicies,nodes",
+                    "--output=name",
+                ])
                 .await?;
             let left: BTreeSet<&str> = text
                 .lines()
@@ -105,9 +137,15 @@ async fn nothing_left(world: &World) -> Result<()> {
             ensure!(left.is_empty(), "{name} still has {left:?}");
             let services = Api::<Service>::namespaced(cluster.client(), "default");
             let services = services.list(&ListParams::default()).await?;
-            ensure!(services.iter().all(|service| service.name_any() == "kubernetes"), "Services in {name}");
+            ensure!(
+                services.iter().all(|service| service.name_any() == "kubernetes"),
+                "Services in {name}"
+            );
             let ingresses = Api::<Ingress>::namespaced(cluster.client(), "default");
-            ensure!(ingresses.list(&ListParams::default()).await?.items.is_empty(), "Ingresses in {name}");
+            ensure!(
+                ingresses.list(&ListParams::default()).await?.items.is_empty(),
+                "Ingresses in {name}"
+            );
             ensure!(pods(cluster, "").await?.is_empty(), "pods in {name}");
             Ok(Some(()))
         })

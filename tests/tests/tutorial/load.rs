@@ -28,7 +28,10 @@ pub async fn autoscaled(world: &World) -> Result<()> {
     }
     let scaled = eventually("the autoscaler to add pods", PATIENCE, async || {
         let proxies = running(&world.management.client(), "app=global").await?;
-        let nodes: BTreeSet<_> = proxies.iter().filter_map(|pod| pod.spec.as_ref()?.node_name.clone()).collect();
+        let nodes: BTreeSet<_> = proxies
+            .iter()
+            .filter_map(|pod| pod.spec.as_ref()?.node_name.clone())
+            .collect();
         Ok((proxies.len() >= 4 && nodes.len() == 2).then_some(()))
     })
     .await;
@@ -39,7 +42,10 @@ pub async fn autoscaled(world: &World) -> Result<()> {
 /// Asks every delegate there is, again and again, until it is aborted.
 async fn burn(client: Client) {
     loop {
-        for pod in running(&client, "multicluster.admiralty.io/app=global").await.unwrap_or_default() {
+        for pod in running(&client, "multicluster.admiralty.io/app=global")
+            .await
+            .unwrap_or_default()
+        {
             if let Some(address) = pod.status.and_then(|status| status.pod_ip) {
                 // One that is just ending does not answer.
                 tokio::spawn(async move { drop(get(&address).await) });

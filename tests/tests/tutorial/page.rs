@@ -21,7 +21,11 @@ pub fn blocks(page: &str) -> Result<Vec<Block>> {
         if let Some(heading) = line.strip_prefix("## ") {
             section = heading.to_owned();
         } else if let Some(text) = line.strip_prefix("<!-- stand-in: ") {
-            remark = Some(text.strip_suffix(" -->").context("a remark without its end")?.to_owned());
+            remark = Some(
+                text.strip_suffix(" -->")
+                    .context("a remark without its end")?
+                    .to_owned(),
+            );
         } else if line == "```sh" {
             let commands: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
             found.push(Block {

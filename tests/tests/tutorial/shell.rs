@@ -56,7 +56,11 @@ impl Shell {
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),
         );
-        ensure!(output.status.success(), "{} of:\n{commands}\n--- it said:\n{out}{err}", output.status);
+        ensure!(
+            output.status.success(),
+            "{} of:\n{commands}\n--- it said:\n{out}{err}",
+            output.status
+        );
         Ok(format!("{out}{err}"))
     }
 }

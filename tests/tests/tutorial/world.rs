@@ -86,7 +86,9 @@ impl World {
             self.west.url(),
             self.paris.url()
         );
-        self.shell.run(&commands.replace("https://$region-control-plane:6443", &url)).await
+        self.shell
+            .run(&commands.replace("https://$region-control-plane:6443", &url))
+            .await
     }
 
     /// nginx in both regions.
@@ -104,8 +106,14 @@ impl World {
             for words in [
                 &["get", "nodes,pods", "--all-namespaces", "--output=wide"][..],
                 &["get", "events", "--all-namespaces", "--sort-by=.lastTimestamp"][..],
-                &["logs", "--namespace=multicluster-scheduler", "--all-pods", "--prefix", "--tail=40",
-                    "--selector=app.kubernetes.io/part-of=multicluster-scheduler"][..],
+                &[
+                    "logs",
+                    "--namespace=multicluster-scheduler",
+                    "--all-pods",
+                    "--prefix",
+                    "--tail=40",
+                    "--selector=app.kubernetes.io/part-of=multicluster-scheduler",
+                ][..],
             ] {
                 match cluster.kubectl(words).await {
                     Ok(text) => eprintln!("{text}"),
