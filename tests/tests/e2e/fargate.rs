@@ -156,9 +156,8 @@ async fn turn(client: &Client, namespace: &str, seen: &mut BTreeMap<String, Inst
             "metadata": { "name": name, "namespace": namespace },
             "target": { "apiVersion": "v1", "kind": "Node", "name": node },
         }))?;
-        let binding = serde_json::to_vec(&binding)?;
         let _: Value = pods
-            .create_subresource("binding", &name, &PostParams::default(), binding)
+            .create_subresource("binding", &name, &PostParams::default(), &binding)
             .await?;
     }
     let used: BTreeSet<String> = all.iter().map(node_of).collect();
