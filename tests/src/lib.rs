@@ -23,6 +23,7 @@ mod balancer;
 pub mod bench;
 mod binaries;
 mod build;
+pub mod cargo;
 mod cert_manager;
 mod cluster;
 mod components;

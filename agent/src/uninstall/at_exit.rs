@@ -8,8 +8,6 @@ use super::cleaner::{Cleaner, Reached, marked, until_none};
 use super::rights;
 use crate::cli::Role;
 
-/// How long to wait for an answer to the question whether this is an ordinary stop.
-const ASK: Duration = Duration::from_secs(3);
 /// How long a target may take to give back what is ours.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long all may take together; the Deployment's terminationGracePeriodSeconds leaves more.
@@ -31,10 +29,7 @@ impl Leaving {
     /// Clean up if the product is being removed; at an ordinary stop nothing happens. Doing it twice, or in two
     /// replicas at a time, does no harm.
     pub async fn clean_up(self) -> anyhow::Result<()> {
-        if !tokio::time::timeout(ASK, rights::are_going(&self.client))
-            .await
-            .unwrap_or(false)
-        {
+        if !rights::are_going(&self.client).await {
             return Ok(());
         }
         tracing::info!("the product is being removed: cleaning up");

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -35,18 +36,55 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 /// A new binding counts after the API server has seen it, which takes it milliseconds.
 const ATTEMPTS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long to wait for an answer to the question whether this is an ordinary stop.
+const ASK: Duration = Duration::from_secs(3);
+/// How often it is asked while that is unclear: for ten seconds.
+const QUESTIONS: usize = 40;
 
 /// Is this installation being removed? When it cannot be told, it is not.
+///
+/// Helm deletes the Deployment seconds before the rights. Without its Deployment the agent therefore waits a little: they may
+/// be about to go.
 pub async fn are_going(client: &Client) -> bool {
+    for _ in 0..QUESTIONS {
+        match tokio::time::timeout(ASK, fate(client)).await {
+            Ok(Fate::Going) => return true,
+            Ok(Fate::Unclear) => tokio::time::sleep(PAUSE).await,
+            Ok(Fate::Staying) | Err(_) => return false,
+        }
+    }
+    false
+}
+
+/// What becomes of the installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Going,
+    Staying,
+    /// There are rights, but nothing that would use them.
+    Unclear,
+}
+
+async fn fate(client: &Client) -> Fate {
     let namespaces = Api::<Namespace>::all(client.clone());
     let bindings = Api::<ClusterRoleBinding>::all(client.clone());
-    let (namespace, binding) = tokio::join!(
+    let deployments = Api::<Deployment>::namespaced(client.clone(), names::INSTALL_NAMESPACE);
+    let (namespace, binding, deployment) = tokio::join!(
         namespaces.get_metadata_opt(names::INSTALL_NAMESPACE),
-        bindings.get_metadata_opt(AGENT)
+        bindings.get_metadata_opt(AGENT),
+        deployments.get_metadata_opt(AGENT),
     );
-    let going = |metadata: ObjectMeta| metadata.deletion_timestamp.is_some();
-    namespace.ok().flatten().is_some_and(|object| going(object.metadata))
-        || binding.ok().flatten().is_some_and(|object| going(object.metadata))
+    let going = |metadata: &ObjectMeta| metadata.deletion_timestamp.is_some();
+    let namespace = namespace.ok().flatten().map(|object| object.metadata);
+    let binding = binding.ok().flatten().map(|object| object.metadata);
+    if namespace.as_ref().is_some_and(going) || binding.as_ref().is_some_and(going) {
+        return Fate::Going;
+    }
+    let alone = deployment.is_ok_and(|found| found.is_none_or(|object| going(&object.metadata)));
+    match binding.is_some() && alone {
+        true => Fate::Unclear,
+        false => Fate::Staying,
+    }
 }
 
 /// Take the finalizer off all of them; the ServiceAccount comes last.

@@ -11,19 +11,16 @@
 //! the proxy believes.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+use super::forward::Forward;
 use super::percentiles::{Durations, median_index};
 use super::proc::rss_mib;
 use super::summary::{Goal, Summary};
@@ -40,8 +37,6 @@ const GETS: usize = 4000;
 const EVENTS: usize = 1000;
 /// Watches that are open at a time.
 const WATCHES: usize = 500;
-/// Bytes that go to a pod and back, once.
-const STREAMED: usize = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Measure all four.
@@ -191,8 +186,8 @@ impl Bench {
         let mut rates = [Vec::new(), Vec::new()];
         for _ in 0..repeat {
             for (kubeconfig, rates) in self.kubeconfigs.iter().zip(&mut rates) {
-                let (_kubectl, port) = self.port_forward(kubeconfig).await?;
-                rates.push(throughput(port).await?);
+                let forward = Forward::to_pod(&self.kubectl, kubeconfig, NAMESPACE, "web").await?;
+                rates.push(forward.throughput().await?);
             }
         }
         let [direct, proxied] = rates.map(|rates| rates[median_index(&rates)]);
@@ -200,31 +195,6 @@ impl Bench {
         summary.note("authproxy_stream_direct_mib_s", direct);
         summary.note("authproxy_stream_mib_s", proxied);
         Ok(())
-    }
-
-    async fn port_forward(&self, kubeconfig: &Path) -> Result<(Child, u16)> {
-        let mut child = Command::new(&self.kubectl)
-            .args([
-                "port-forward",
-                "pod/web",
-                ":80",
-                "--namespace",
-                NAMESPACE,
-                "--kubeconfig",
-            ])
-            .arg(kubeconfig)
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let mut lines = BufReader::new(child.stdout.take().context("standard output")?).lines();
-        let first = tokio::time::timeout(PATIENCE, lines.next_line()).await??;
-        let port = first
-            .as_deref()
-            .and_then(|line| line.split("127.0.0.1:").nth(1)?.split(' ').next());
-        let port = port.with_context(|| format!("{first:?}"))?.parse()?;
-        // It complains about a pipe that nobody reads.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok((child, port))
     }
 }
 
@@ -308,33 +278,4 @@ fn arrivals(mut body: Incoming) -> JoinHandle<Result<HashMap<String, Instant>>> 
 
 async fn drain(mut body: Incoming) {
     while let Some(Ok(_)) = body.frame().await {}
-}
-
-/// MiB a second to the pod's server and back.
-async fn throughput(port: u16) -> Result<f64> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    let (mut read, mut write) = stream.split();
-    let begin = Instant::now();
-    let send = async {
-        let chunk = vec![7; 1 << 16];
-        for _ in 0..STREAMED / chunk.len() {
-            write.write_all(&chunk).await?;
-        }
-        write.flush().await
-    };
-    let receive = async {
-        let (mut left, mut chunk) = (STREAMED, vec![0; 1 << 16]);
-        while left > 0 {
-            let length = read.read(&mut chunk).await?;
-            if length == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            left = left.saturating_sub(length);
-        }
-        Ok(())
-    };
-    tokio::time::timeout(PATIENCE, async { tokio::try_join!(send, receive) })
-        .await
-        .context("the stream hangs")??;
-    Ok(STREAMED as f64 / f64::from(1 << 20) / begin.elapsed().as_secs_f64())
 }

@@ -9,6 +9,8 @@
 //! follow ───▶ source with 5,000 ConfigMaps + 2 targets                  seconds until a change arrives, memory
 //! dns ──────▶ source + 2 targets, one of them hangs or has no pods      seconds until its address is in no answer
 //! authproxy ▶ a target with the authenticating proxy                   as slow as the API server itself
+//! talking ──▶ kubectl to a proxy pod, and to its delegate              as slow as the target itself
+//! install ──▶ a cluster with a real node, the images, Helm             megabytes, seconds
 //! soak ─────▶ source + 3 targets, things break at random                faults, promises broken
 //! ```
 //!
@@ -20,12 +22,15 @@ mod dns;
 mod failover;
 mod filter_load;
 mod follow;
+mod forward;
+mod install;
 pub(crate) mod percentiles;
 pub mod proc;
 mod processes;
 mod prometheus;
 mod server;
 mod summary;
+mod talking;
 mod throughput;
 mod webhook_load;
 mod workload;
@@ -84,12 +89,16 @@ pub enum Part {
     Dns,
     /// The authenticating proxy against the API server itself.
     Authproxy,
+    /// Exec and port-forward through a virtual node against the target itself.
+    Talking,
+    /// The images, and Helm.
+    Install,
     /// Two minutes of the soak.
     Soak,
 }
 
 impl Part {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Webhook,
         Self::Filter,
         Self::Pods,
@@ -98,6 +107,8 @@ impl Part {
         Self::Follow,
         Self::Dns,
         Self::Authproxy,
+        Self::Talking,
+        Self::Install,
         Self::Soak,
     ];
 
@@ -111,6 +122,8 @@ impl Part {
             Self::Follow => "follow",
             Self::Dns => "dns",
             Self::Authproxy => "authproxy",
+            Self::Talking => "talking",
+            Self::Install => "install",
             Self::Soak => "soak",
         }
     }
@@ -152,6 +165,8 @@ async fn measure(part: Part, args: &Args, programs: &Programs, dir: &Path, summa
         Part::Follow => follow::measure(&testbed, summary).await,
         Part::Dns => dns::measure(&testbed, args.repeat.into(), summary).await,
         Part::Authproxy => authproxy::measure(&testbed, args.repeat.into(), summary).await,
+        Part::Talking => talking::measure(&testbed, args.repeat.into(), summary).await,
+        Part::Install => install::measure(summary).await,
         Part::Soak => measure_soak(summary).await,
     }
     .with_context(|| format!("measuring {}", part.name()))

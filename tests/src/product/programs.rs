@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
 use super::repository;
+use crate::cargo::cargo;
 
 const PACKAGES: [&str; 5] = [
     "multicluster-agent",
@@ -36,7 +37,7 @@ impl Programs {
     /// Build what is out of date, with these features of the extender.
     pub async fn build(extender_features: &[&str]) -> Result<Self> {
         let (dir, profile) = here()?;
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = Command::from(cargo());
         cargo.current_dir(repository()).args(["build", "--quiet", "--bins"]);
         for package in PACKAGES {
             cargo.args(["--package", package]);

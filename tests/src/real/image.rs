@@ -103,7 +103,7 @@ impl Image {
         config["config"] = json!({
             "User": self.user,
             "Entrypoint": self.entrypoint,
-            "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"],
+            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
             "WorkingDir": "/",
         });
         config["rootfs"] = json!({ "type": "layers", "diff_ids": [layer.digest] });

@@ -35,6 +35,7 @@ mod ingress;
 mod metrics_server;
 mod missing;
 mod node;
+mod product;
 mod programs;
 mod site;
 
@@ -44,6 +45,7 @@ pub use image::Image;
 pub use ingress::Ingresses;
 pub use metrics_server::metrics_server_image;
 pub use missing::missing;
+pub use product::{kube_scheduler_image, layers_size, product_images};
 pub use programs::program;
 pub use site::Site;
 

@@ -1,21 +1,18 @@
 //! Static programs for containers, from the package `multicluster-test-programs`.
 
-use std::{env, ffi::OsString, path::PathBuf, process::Command};
+use std::{env, path::PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{missing::is_in_path, run};
+use crate::cargo::cargo;
 
 const PACKAGE: &str = "multicluster-test-programs";
 
 /// What the programs are built for.
 fn target() -> String {
     format!("{}-unknown-linux-musl", env::consts::ARCH)
-}
-
-fn cargo() -> OsString {
-    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// Why the programs cannot be built.
@@ -38,7 +35,7 @@ pub async fn program(name: &str) -> Result<PathBuf> {
 }
 
 fn build(name: &str) -> Result<PathBuf> {
-    let mut command = Command::new(cargo());
+    let mut command = cargo();
     command
         .args([
             "build",

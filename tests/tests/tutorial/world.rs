@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use testbed::cargo::cargo;
 use testbed::product::repository;
-use testbed::real::{self, Cluster, Image, Ingresses, Options, Site};
+use testbed::real::{self, Cluster, Ingresses, Options, Site};
 use tokio::process::Command;
 
 use super::shell::Shell;
@@ -32,13 +33,13 @@ pub struct World {
 impl World {
     /// Builds the images and starts the clusters.
     pub async fn start() -> Result<Self> {
-        let images = build_images().await?;
+        let images = real::product_images(&TARGETS).await?;
         let plugin = build_plugin().await?;
         let site = Site::new("tutorial").await?;
         let testbed = site.testbed().clone();
         let binaries = testbed.binaries().with_helm().await?;
         let mut management = real::cert_manager_images(&testbed)?;
-        management.push(kube_scheduler(&site)?);
+        management.push(real::kube_scheduler_image(&testbed)?);
         let metrics = real::metrics_server_image(&testbed).await?;
         let options = |name: &str, more: &[PathBuf]| {
             let all = images.iter().chain(more).chain([&metrics]);
@@ -133,31 +134,11 @@ impl World {
     }
 }
 
-/// The stock scheduler, under the name by which the chart asks for it.
-fn kube_scheduler(site: &Site) -> Result<PathBuf> {
-    let program = site.testbed().binaries().find("kube-scheduler")?;
-    let name = "registry.k8s.io/kube-scheduler:v1.36.3";
-    Image::of(name, "/usr/local/bin/kube-scheduler", program).write(&site.testbed().dir().join("images"))
-}
-
-async fn build_images() -> Result<Vec<PathBuf>> {
-    let folder = repository().join("target/images");
-    let status = Command::new(repository().join("image/without-engine"))
-        .arg(&folder)
-        .args(TARGETS)
-        .status()
-        .await
-        .context("image/without-engine")?;
-    ensure!(status.success(), "the images could not be built: see above");
-    Ok(TARGETS.map(|target| folder.join(format!("{target}.tar"))).into())
-}
-
 /// `kubectl multicluster`, in the folder that this program lies in.
 async fn build_plugin() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     let folder = program.parent().and_then(Path::parent).context("no folder")?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = Command::from(cargo())
         .current_dir(repository())
         .args(["build", "--quiet", "--package", "multicluster-cli"])
         .env("CARGO_TARGET_DIR", folder.parent().context("no folder")?)
