@@ -31,7 +31,7 @@ pub enum Failure {
     #[error("the virtual node's kubelet API has no such path")]
     NotFound,
     /// There are several virtual nodes at this address, or none.
-    #[error("{0} virtual nodes share this address: ask for /nodes/NAME{1}")]
+    #[error("{0} virtual nodes share this address: ask for {1}")]
     WhichNode(usize, String),
     /// There is no such virtual node here.
     #[error("virtual node {0} is not served here")]

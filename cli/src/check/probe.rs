@@ -91,7 +91,8 @@ async fn kubelet(cluster: &Cluster, node: &Node) -> Finding {
             "upgrade the agent, or turn its kubelet API on",
         );
     }
-    let path = format!("/api/v1/nodes/{name}/proxy/healthz");
+    // By its name: many virtual nodes share one address.
+    let path = format!("/api/v1/nodes/{name}/proxy/nodes/{name}/healthz");
     let request = http::Request::get(path).body(vec![]);
     let Ok(request) = request else {
         return Finding::warning(check, "its name fits no path", "report this");

@@ -1,6 +1,7 @@
 //! What a user installs: the images, and the stock scheduler under the name by which the chart asks for it.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +12,18 @@ use super::Image;
 use crate::Testbed;
 use crate::product::repository;
 
-/// Builds images of ours for these targets of the Dockerfile, and returns their archives. What has not changed is not built again.
+/// The variable with a folder of ready archives; nothing is built then.
+const IMAGES_DIR: &str = "TESTBED_IMAGES_DIR";
+
+/// Builds images of ours for these targets of the Dockerfile, and returns their archives. What has not changed is not built
+/// again.
+///
+/// `TESTBED_IMAGES_DIR` names a folder with ready ones instead, `TARGET.tar`.
 pub async fn product_images(targets: &[&str]) -> Result<Vec<PathBuf>> {
+    let archives = |folder: &Path| targets.iter().map(|target| folder.join(format!("{target}.tar"))).collect();
+    if let Some(folder) = env::var_os(IMAGES_DIR).filter(|value| !value.is_empty()) {
+        return Ok(archives(Path::new(&folder)));
+    }
     let folder = repository().join("target/images");
     let status = Command::new(repository().join("image/without-engine"))
         .arg(&folder)
@@ -21,10 +32,7 @@ pub async fn product_images(targets: &[&str]) -> Result<Vec<PathBuf>> {
         .await
         .context("image/without-engine")?;
     ensure!(status.success(), "the images could not be built: see above");
-    Ok(targets
-        .iter()
-        .map(|target| folder.join(format!("{target}.tar")))
-        .collect())
+    Ok(archives(&folder))
 }
 
 /// The stock scheduler's image, written into the testbed's folder.
