@@ -107,7 +107,8 @@ async fn talking(world: &World) -> Result<()> {
             "code=0; kubectl exec $pod -- sh -c 'exit 7' || code=$?; echo code $code\n",
             "echo from here | kubectl exec --stdin $pod -- cat\n",
             "kubectl logs $pod --tail 1 --timestamps\n",
-            "echo to file > sent; kubectl cp sent default/${pod#pod/}:/tmp/sent; kubectl exec $pod -- cat /tmp/sent; rm sent\n",
+            "sent=$(mktemp); echo to file > $sent\n",
+            "kubectl cp $sent default/${pod#pod/}:/tmp/sent; kubectl exec $pod -- cat /tmp/sent; rm $sent\n",
             "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false kubectl exec $pod -- sh -c 'echo by spdy'\n",
             "timeout 5 kubectl attach $pod || echo attached\n",
         ))
