@@ -123,6 +123,8 @@ fn deployment(labels: &Value) -> Value {
                             "--kubelet-use-node-status-port",
                             "--kubelet-certificate-authority=/kubelets/ca.crt",
                             "--metric-resolution=10s",
+                            // It must be less than the resolution.
+                            "--kubelet-request-timeout=5s",
                         ],
                         "ports": [{ "name": "https", "containerPort": 10251 }],
                         "readinessProbe": {
