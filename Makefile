@@ -107,16 +107,18 @@ programs: ## Build the control planes' programs into the cache (minutes, once pe
 	$(TESTBED) build
 
 .PHONY: manifests
-manifests: ## Generate manifests/crds from api
-	$(CARGO) run --package multicluster-api --bin crds -- manifests/crds
+manifests: ## Generate the definitions from api; overlays from the chart; reference pages in docs
+	$(CARGO) run --package multicluster-api --bin crds -- manifests/chart/files/crds
+	$(TESTBED) manifests
 	$(CARGO) run --package multicluster-reference -- docs
 
 .PHONY: drift
 drift: ## Check that what `make manifests` generates is up to date
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$(CARGO) run --package multicluster-api --bin crds -- "$$fresh"; \
-	diff --recursive --unified --exclude=kustomization.yaml manifests/crds "$$fresh" \
-		|| { echo 'manifests/crds differ from the types in api: run make manifests' >&2; exit 1; }
+	diff --recursive --unified --exclude=kustomization.yaml manifests/chart/files/crds "$$fresh" \
+		|| { echo 'the definitions differ from the types in api: run make manifests' >&2; exit 1; }
+	$(TESTBED) manifests --check
 	$(CARGO) run --package multicluster-reference -- --check docs
 
 .PHONY: deny

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use testbed::{Binaries, demo, real};
+use testbed::{Binaries, demo, manifests, real};
 
 /// Real Kubernetes control planes on one machine, as plain processes.
 #[derive(Parser)]
@@ -41,17 +41,16 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Build => println!(
-            "{}",
-            Binaries::ensure()
-                .await?
-                .with_dns()
-                .await?
-                .with_helm()
-                .await?
-                .with_metrics_server()
-                .await?
-        ),
+        Command::Build => {
+            let mut binaries = Binaries::ensure().await?.with_dns().await?;
+            match real::missing() {
+                None => binaries = binaries.with_nodes().await?,
+                Some(reason) => eprintln!("testbed: not built are the programs of real nodes: {reason}"),
+            }
+            let binaries = binaries.with_helm().await?.with_metrics_server().await?;
+            println!("{binaries}");
+        }
+        Command::Manifests { check } => manifests::generate(check).await?,
         Command::Demo => demo::run().await?,
         Command::Up => demo::up().await?,
         Command::Down => demo::down().await?,

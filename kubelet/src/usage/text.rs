@@ -5,9 +5,6 @@ use std::fmt;
 
 use super::summary::{ContainerStats, CpuStats, MemoryStats, PodStats, Summary};
 
-/// The content type of [`ResourceMetrics`].
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
 /// The text. `error` says that the target could not be asked last time: what is shown then is older, or nothing.
 pub struct ResourceMetrics<'a> {
     /// What is shown.

@@ -9,10 +9,12 @@
 //! * [`args`]: the flags.
 //! * [`endpoint`]: how a virtual node says where its kubelet API is. Pure.
 //! * [`nodes`]: which delegate a pod has, from what the agent has seen itself.
+//! * [`usage`]: what delegates use.
 
 pub mod args;
 pub mod endpoint;
 pub mod nodes;
+pub mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;

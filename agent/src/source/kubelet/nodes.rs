@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use multicluster_kubelet::nodes::{self, Delegate, NoDelegate, PodRef};
+use multicluster_kubelet::nodes::{self, Delegate, NoDelegate, NoMetrics, PodRef};
 use multicluster_upstream::Upstream;
 
 use crate::home::Home;
@@ -56,6 +56,14 @@ impl nodes::Nodes for Nodes {
         let known = self.pod(pod).ok_or_else(unknown)?;
         let link = self.fleet.link_of(&known.node_name).ok_or_else(unknown)?;
         link.delegate(&known, self.own.as_ref())
+    }
+
+    async fn resource_metrics(&self, node: &str) -> Result<String, NoMetrics> {
+        self.fleet.resource_metrics(node).await
+    }
+
+    async fn summary(&self, node: &str) -> Result<String, NoMetrics> {
+        self.fleet.stats_summary(node).await
     }
 }
 

@@ -118,6 +118,7 @@ impl Link {
         let seat = Seat::new(home.clone(), &node);
         let (events, metrics) = (home.events.clone(), home.metrics.clone());
         let keeper = NodeKeeper::new(home.client.clone(), &node, home.endpoint, events, metrics);
+        let usage = TargetUsage::new(&node);
         Arc::new(Self {
             node,
             keeper,

@@ -9,7 +9,9 @@
 //! * [`fetch`]: the question to a target.
 //! * [`problem`]: why there is no answer; [`trouble`]: when that is told. Pure.
 //! * [`target`]: what is known of one target.
+//! * [`answers`]: what readers get.
 
+pub mod answers;
 pub mod delegated;
 pub mod fetch;
 pub mod problem;
