@@ -20,6 +20,11 @@ help: ## List the commands
 build: ## Build webhook, extender, agent, authproxy and kubectl-multicluster
 	$(CARGO) build $(PRODUCT)
 
+.PHONY: images
+images: ## Build all images and their bill of materials into target/images, without a container engine (root, Debian)
+	tests/real-nodes-setup
+	image/without-engine target/images
+
 .PHONY: demo
 demo: build ## Show the product at work in three clusters, and check all that is shown
 	$(TESTBED) demo
@@ -88,7 +93,7 @@ fuzz: ## Fuzz what comes from outside, FUZZ_SECONDS=300 each target, if nightly 
 	done; fi
 
 .PHONY: e2e
-e2e: build programs ## Run the tests on real control planes
+e2e: build programs ## Run the tests on real control planes, and as root the quick start on nodes with real containers
 	@# One program that fails does not hide what the others say.
 	$(CARGO) test --package multicluster-tests --no-fail-fast
 

@@ -27,10 +27,11 @@ fn section(definition: &CustomResourceDefinition) -> String {
     if let Some(description) = schema.and_then(|schema| schema.description.as_deref()) {
         let _ = writeln!(text, "{}\n", line(description));
     }
-    let _ = writeln!(text, "`{}/{}`, {}", spec.group, version.name, spec.scope.to_lowercase());
+    let _ = write!(text, "`{}/{}`, {}", spec.group, version.name, spec.scope.to_lowercase());
     for name in names.short_names.iter().flatten() {
-        let _ = writeln!(text, ", short name `{name}`");
+        let _ = write!(text, ", short name `{name}`");
     }
+    text.push('\n');
     let mut rows = String::new();
     for part in ["spec", "status"] {
         let Some(of) = schema.and_then(|schema| schema.properties.as_ref()?.get(part)) else {
