@@ -20,7 +20,12 @@ const IMAGES_DIR: &str = "TESTBED_IMAGES_DIR";
 ///
 /// `TESTBED_IMAGES_DIR` names a folder with ready ones instead, `TARGET.tar`.
 pub async fn product_images(targets: &[&str]) -> Result<Vec<PathBuf>> {
-    let archives = |folder: &Path| targets.iter().map(|target| folder.join(format!("{target}.tar"))).collect();
+    let archives = |folder: &Path| {
+        targets
+            .iter()
+            .map(|target| folder.join(format!("{target}.tar")))
+            .collect()
+    };
     if let Some(folder) = env::var_os(IMAGES_DIR).filter(|value| !value.is_empty()) {
         return Ok(archives(Path::new(&folder)));
     }

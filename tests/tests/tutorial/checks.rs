@@ -99,7 +99,7 @@ async fn running(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// What the page has no room for: exit codes, standard input, attach, a pod that is not there.
+/// What the page has no room for: exit codes, standard input, files to the pod, SPDY, the size of a terminal, attach.
 async fn talking(world: &World) -> Result<()> {
     let said = world
         .run(concat!(
@@ -110,10 +110,11 @@ async fn talking(world: &World) -> Result<()> {
             "sent=$(mktemp); echo to file > $sent\n",
             "kubectl cp $sent default/${pod#pod/}:/tmp/sent; kubectl exec $pod -- cat /tmp/sent; rm $sent\n",
             "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false kubectl exec $pod -- sh -c 'echo by spdy'\n",
+            "script --quiet --return --command \"stty rows 33 cols 99; kubectl exec --stdin --tty $pod -- busybox stty size\" /dev/null\n",
             "timeout 5 kubectl attach $pod || echo attached\n",
         ))
         .await?;
-    for part in ["code 7", "from here", "to file", "by spdy", "attached"] {
+    for part in ["code 7", "from here", "to file", "by spdy", "33 99", "attached"] {
         ensure!(said.contains(part), "no {part:?} in:\n{said}");
     }
     Ok(())
