@@ -2,7 +2,7 @@
 //! APIService.
 //!
 //! NOTE: an APIService's Service may be of type ExternalName, as a webhook's may (see `apiserver` in
-//! [`components`](crate::components)): the aggregator calls that name, at the port that the APIService gives, and looks at
+//! `components`): the aggregator calls that name, at the port that the APIService gives, and looks at
 //! endpoints of ClusterIP Services alone (k8s.io/kube-aggregator, remote_available_controller). So it runs as a process here.
 
 use std::path::Path;

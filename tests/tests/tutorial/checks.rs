@@ -110,7 +110,7 @@ async fn talking(world: &World) -> Result<()> {
             "sent=$(mktemp); echo to file > $sent\n",
             "kubectl cp $sent default/${pod#pod/}:/tmp/sent; kubectl exec $pod -- cat /tmp/sent; rm $sent\n",
             "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false kubectl exec $pod -- sh -c 'echo by spdy'\n",
-            "script --quiet --return --command \"stty rows 33 cols 99; kubectl exec --stdin --tty $pod -- busybox stty size\" /dev/null\n",
+            "script --quiet --return --command \"stty rows 33 cols 99; kubectl exec --stdin --tty $pod -- sh -c 'sleep 1; busybox stty size'\" /dev/null\n",
             "timeout 5 kubectl attach $pod || echo attached\n",
         ))
         .await?;
