@@ -108,6 +108,8 @@ pub const CONNECTED_AS: &str = "multicluster.admiralty.io/connected-as";
 pub const TARGET_NAME: &str = "multicluster.admiralty.io/target-name";
 /// Label of the virtual node of a [`crate::Target`]: its namespace.
 pub const TARGET_NAMESPACE: &str = "multicluster.admiralty.io/target-namespace";
+/// Label of every node: a name of its own. A virtual node's is that of the node.
+pub const HOSTNAME: &str = "kubernetes.io/hostname";
 /// Label of the virtual node of a [`crate::ClusterTarget`].
 pub const CLUSTER_TARGET_NAME: &str = "multicluster.admiralty.io/cluster-target-name";
 /// Label of Targets and ClusterTargets: the network of the cluster's pods. Pods of equal networks reach each other by their

@@ -10,6 +10,8 @@ use crate::names;
 pub const NODE_PREFIX: &str = "admiralty-";
 /// Longest name of a Kubernetes object, RFC 1123 subdomain.
 const MAX_NAME: usize = 253;
+/// Characters that a label's value may have.
+const MAX_LABEL_VALUE: usize = 63;
 /// Hex digits of the hash that keeps cut or ambiguous names apart.
 const HASH_DIGITS: usize = 10;
 
@@ -95,6 +97,16 @@ impl VirtualNodeName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The value of the label [`names::HOSTNAME`]: the name itself, or what no other node has when the name is longer than
+    /// a label's value may be.
+    pub fn hostname(&self) -> String {
+        if self.0.len() <= MAX_LABEL_VALUE {
+            return self.0.clone();
+        }
+        let cut: String = self.0.chars().take(MAX_LABEL_VALUE - HASH_DIGITS - 1).collect();
+        format!("{cut}-{}", short_hash(&self.0, HASH_DIGITS))
+    }
 }
 
 impl fmt::Display for VirtualNodeName {
@@ -126,6 +138,7 @@ pub fn short_hash(text: &str, digits: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syntax::is_label_value;
 
     #[test]
     fn names_follow_the_known_vectors() {
@@ -155,6 +168,19 @@ mod tests {
             |end: &str| TargetRef::namespaced("n".repeat(63), format!("{}{end}", "t".repeat(250))).virtual_node();
         assert_eq!(long("x").as_str().len(), 253);
         assert_ne!(long("x"), long("y"));
+    }
+
+    #[test]
+    fn hostnames_are_label_values_and_stay_apart() {
+        assert_eq!(TargetRef::cluster("eu").virtual_node().hostname(), "admiralty-eu");
+        for cut in 1..=60 {
+            let hostname = |end: &str| {
+                let name = format!("{}.{}{end}", "t".repeat(cut), "t".repeat(60));
+                TargetRef::cluster(name).virtual_node().hostname()
+            };
+            assert!(is_label_value(&hostname("x")), "{}", hostname("x"));
+            assert_ne!(hostname("x"), hostname("y"));
+        }
     }
 
     #[test]

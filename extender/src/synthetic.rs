@@ -8,10 +8,11 @@ use ahash::AHashSet;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
+use multicluster_api::names::HOSTNAME;
 use multicluster_api::summary::SHARD_PREFIX;
 use multicluster_api::{ClusterSummary, ClusterSummaryFields, NodeEntry, NodeSummary, NodeSummaryFields, TargetRef};
 
-use crate::core::nodes::{HOSTNAME, Shard};
+use crate::core::nodes::Shard;
 use crate::index::Index;
 
 /// Nodes in a shard, as agents publish them.

@@ -76,7 +76,7 @@ impl NodePool {
         let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         let well_known = [
             ("kubernetes.io/arch", "amd64"),
-            ("kubernetes.io/hostname", name),
+            (names::HOSTNAME, name),
             ("kubernetes.io/os", "linux"),
         ];
         let mut labels: BTreeMap<_, _> = well_known.map(own).into();

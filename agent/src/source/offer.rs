@@ -30,8 +30,6 @@ const RESERVED_DOMAINS: [&str; 4] = [
     "node-role.kubernetes.io",
     "virtual-kubelet.io",
 ];
-/// The name of one node; virtual nodes stand for many.
-const HOSTNAME: &str = "kubernetes.io/hostname";
 
 /// What a target offers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,7 +69,8 @@ impl Offer {
 }
 
 fn is_reserved(key: &str) -> bool {
-    key == HOSTNAME || RESERVED_DOMAINS.iter().any(|domain| is_in_domain(key, domain))
+    // The name of one node; a virtual node has its own.
+    key == names::HOSTNAME || RESERVED_DOMAINS.iter().any(|domain| is_in_domain(key, domain))
 }
 
 fn amounts(list: &ResourceList, field: &str, bad: &mut Vec<String>) -> ResourceList {

@@ -83,6 +83,8 @@ fn own_labels(target: &TargetRef) -> BTreeMap<String, String> {
         }
         None => put(names::CLUSTER_TARGET_NAME, &target.name),
     }
+    // As on every node. kube-scheduler spreads the pods of a workload over it, unless told otherwise: here over clusters.
+    put(names::HOSTNAME, &target.virtual_node().hostname());
     labels
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Pod, Taint};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use multicluster_api::names::HOSTNAME;
 use multicluster_api::options::{SchedulingConstraints, SourceManifest};
 use multicluster_api::raw::RawPod;
 use multicluster_api::resources::Resources;
@@ -11,7 +12,7 @@ use multicluster_api::{NodeEntry, NodeSummary, NodeSummaryFields};
 use serde_json::{Value, json};
 
 use super::constraints::Constraints;
-use super::nodes::{HOSTNAME, Shard};
+use super::nodes::Shard;
 use super::pod::Wanted;
 
 /// A resource list.

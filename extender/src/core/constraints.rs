@@ -5,11 +5,12 @@
 //! and hostname is the same for all nodes of a [`Class`], so it is judged once a class.
 
 use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, Toleration};
+use multicluster_api::names::HOSTNAME;
 use multicluster_api::options::SchedulingConstraints;
 use serde::de::DeserializeOwned;
 
 use super::facts::Fact;
-use super::nodes::{Class, HOSTNAME, NodeTaint, Shard};
+use super::nodes::{Class, NodeTaint, Shard};
 
 /// Taint that stands for a cordoned node.
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";

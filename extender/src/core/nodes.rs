@@ -8,13 +8,11 @@ use std::ops::Range;
 
 use ahash::AHashMap;
 use k8s_openapi::api::core::v1::Taint;
+use multicluster_api::names::HOSTNAME;
 use multicluster_api::resources::Resources;
 use multicluster_api::{NodeEntry, NodeSummary};
 
 use super::facts::Facts;
-
-/// Label that differs from node to node, so it is no part of a class.
-pub const HOSTNAME: &str = "kubernetes.io/hostname";
 
 /// A taint that keeps pods away (NoSchedule or NoExecute).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -286,6 +284,7 @@ struct ClassKey<'a> {
 
 impl<'a> ClassKey<'a> {
     fn of(node: &'a NodeEntry) -> Self {
+        // The hostname differs from node to node.
         let labels = node.labels.iter().filter(|(key, _)| *key != HOSTNAME);
         let repels = |taint: &&Taint| taint.effect != "PreferNoSchedule";
         let taint = |taint: &'a Taint| (&*taint.key, taint.value.as_deref().unwrap_or_default(), &*taint.effect);

@@ -24,7 +24,7 @@
 {{- $annotations := deepCopy .values.podAnnotations -}}
 {{- if eq .component "scheduler" -}}
 {{- /* kube-scheduler reads its configuration once: a change of it restarts it. */ -}}
-{{- $config := .root.Files.Get "files/kube-scheduler-config.yaml" -}}
+{{- $config := include "multicluster.schedulerConfig" .root -}}
 {{- $annotations = set $annotations "multicluster.admiralty.io/config-digest" (sha256sum $config | trunc 16) -}}
 {{- end -}}
 {{- with $annotations -}}

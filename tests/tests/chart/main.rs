@@ -30,6 +30,7 @@ fn main() {
         trial(&runtime, "each_value_is_described_and_has_a_schema", rendered::values),
         trial(&runtime, "each_role_has_its_objects", rendered::roles),
         trial(&runtime, "values_change_what_they_say", rendered::changes),
+        trial(&runtime, "packing_turns_spreading_off", rendered::packing),
         trial(&runtime, "hostile_text_stays_text", rendered::hostile),
         trial(&runtime, "own_variables_are_refused_twice", rendered::own_variables),
         trial(&runtime, "what_cannot_work_is_refused", refused::all),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testbed::manifests::described;
 use testbed::product::repository;
 
@@ -201,6 +201,37 @@ pub async fn changes(helm: Helm) -> Result<()> {
         insta::with_settings!({ prepend_module_to_snapshot => false }, {
             insta::assert_snapshot!(format!("values-{name}"), lines.join("\n"));
         });
+    }
+    Ok(())
+}
+
+/// With `scorePolicy=pack` kube-scheduler, the second one or the cluster's own, does not spread replicas by itself.
+pub async fn packing(helm: Helm) -> Result<()> {
+    for (mode, name) in [
+        ("second", "multicluster-kube-scheduler"),
+        ("own", "multicluster-own-scheduler"),
+    ] {
+        for (policy, off) in [("spread", 0), ("pack", 1)] {
+            let values = [
+                format!("scheduler.mode={mode}"),
+                format!("extender.scorePolicy={policy}"),
+            ];
+            let objects = by_name(helm.template(&values.each_ref().map(String::as_str)).await?);
+            let map = objects
+                .iter()
+                .find(|(key, _)| key.starts_with("ConfigMap ") && key.ends_with(name));
+            let (_, map) = map.with_context(|| format!("no ConfigMap {name} among {:?}", objects.keys()))?;
+            let text = map["data"]["config.yaml"].as_str().context("no configuration")?;
+            let config: Value = serde_saphyr::from_str(text)?;
+            let profiles = config["profiles"].as_array().into_iter().flatten();
+            let plugins = profiles
+                .filter_map(|profile| profile["pluginConfig"].as_array())
+                .flatten();
+            let spreading = plugins.filter(|plugin| {
+                plugin["name"] == "PodTopologySpread" && plugin["args"] == json!({"defaultingType": "List"})
+            });
+            ensure!(spreading.count() == off, "{mode}, {policy}: {text}");
+        }
     }
     Ok(())
 }

@@ -68,6 +68,16 @@ impl Template {
         self.annotation(names::PROXY_POD_SCHEDULING_CONSTRAINTS, &yaml)
     }
 
+    /// As many pods of `app` in each target as in the others.
+    pub fn evenly_over_targets(self, app: &str) -> Self {
+        let spread = json!({
+            "topologyKey": names::HOSTNAME, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": {"app": app}},
+        });
+        let constraints = json!({"topologySpreadConstraints": [spread]});
+        self.annotation(names::PROXY_POD_SCHEDULING_CONSTRAINTS, &constraints.to_string())
+    }
+
     fn with_app(&self, app: &str) -> Value {
         self.clone().label("app", app).0
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use testbed::eventually;
 
 use super::fixtures::{Template, namespace};
-use super::harness::{Test, test};
+use super::harness::{Test, alone, test};
 use super::world::{SLOT, SOON, World, node_of};
 
 const REGION: &str = "topology.kubernetes.io/region";
@@ -44,6 +44,28 @@ pub fn tests() -> Vec<Test> {
             })
             .await
         }),
+        alone(
+            "replicas_of_one_deployment_spread_over_unequally_full_targets",
+            async |world| {
+                let ns = namespace(&world, "replicas").await?;
+                let fill = Template::elected().on_virtual_nodes(REGION, "eu");
+                world.apply(&fill.deployment(ns, "fill", 12)).await?;
+                world.running(ns, 12).await?;
+                // One after the other, so that no choice is a race. There is more room in us, all the time.
+                world.apply(&Template::elected().deployment(ns, "web", 1)).await?;
+                for replicas in 2..=4 {
+                    world.running(ns, 11 + replicas).await?;
+                    let count = format!("--replicas={replicas}");
+                    let scale = ["scale", "deployment", "-n", ns, "web", &count];
+                    world.source().kubectl(&scale).await?;
+                }
+                let pods = world.running(ns, 16).await?;
+                let web = pods.iter().filter(|pod| pod.labels()["app"] == "web");
+                let in_eu = web.filter(|pod| node_of(pod) == "admiralty-eu").count();
+                ensure!(in_eu > 0, "all 4 are in us");
+                world.check_delegates(ns).await
+            },
+        ),
         test("a_node_selector_of_the_spec_is_for_the_targets_nodes", async |world| {
             let ns = namespace(&world, "selector").await?;
             let template = Template::elected().spec("nodeSelector", json!({REGION: "eu"}));
@@ -190,8 +212,8 @@ pub fn tests() -> Vec<Test> {
                 "{labels:?}"
             );
             ensure!(
-                !labels.contains_key("kubernetes.io/hostname"),
-                "differs from node to node: {labels:?}"
+                labels[names::HOSTNAME] == "admiralty-us",
+                "its own, not one of the target's nodes: {labels:?}"
             );
             let status = node.status.unwrap();
             ensure!(

@@ -25,7 +25,10 @@ async fn scales(world: Arc<World>) -> Result<()> {
         most: 6,
         percent: 50,
     };
-    let template = Template::elected().request("cpu", "100m").annotation(usage::CPU, "20m");
+    let template = Template::elected()
+        .evenly_over_targets("web")
+        .request("cpu", "100m")
+        .annotation(usage::CPU, "20m");
     world.apply(&template.deployment(namespace, "web", 2)).await?;
     world.running(namespace, 2).await?;
     world.apply(&scaled.autoscaler()).await?;
