@@ -29,6 +29,7 @@ pub fn tests() -> Vec<Test> {
         for object in profile(ns) {
             world.target("us").apply_yaml(&object.to_string()).await?;
         }
+        picks(&world, ns).await?;
         let fargate = Fargate::start(world.target("us").client(), ns);
         let template = Template::elected()
             .annotation(names::USE_CONSTRAINTS_FROM_SPEC, "")
@@ -72,6 +73,22 @@ pub fn tests() -> Vec<Test> {
         }
         Ok(())
     })]
+}
+
+/// Wait until the profile counts: API servers take up policies a while after they are written.
+async fn picks(world: &World, ns: &str) -> Result<()> {
+    let pods = Api::<Pod>::namespaced(world.target("us").client(), ns);
+    let probe = Template::ordinary().label("multicluster.admiralty.io/app", "hello");
+    let probe: Pod = serde_json::from_value(probe.pod(ns, "probe"))?;
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    eventually("the profile to pick pods", SOON, async || {
+        let made = pods.create(&dry_run, &probe).await?;
+        Ok(is_picked(&made).then_some(()))
+    })
+    .await
 }
 
 async fn fargate_nodes(world: &World) -> Result<Vec<String>> {
