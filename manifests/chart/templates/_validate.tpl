@@ -28,6 +28,9 @@ What is looked up in the cluster is nothing where there is none (helm template):
 {{- fail "authproxy.dnsNames: write the name by which sources reach the proxy, or authproxy.ipAddresses; or authproxy.inClusterOnly=true, if they do by its Service's name" -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.monitoring.podMonitor.enabled .Values.monitoring.serviceMonitor.enabled -}}
+{{- fail "monitoring.serviceMonitor.enabled: with monitoring.podMonitor.enabled, all would be counted twice; write false for one of them" -}}
+{{- end -}}
 {{- range $component := $components -}}
 {{- $values := get $.Values $component -}}
 {{- $budget := $values.podDisruptionBudget -}}
@@ -99,7 +102,7 @@ What is looked up in the cluster is nothing where there is none (helm template):
 {{- end -}}
 {{- end -}}
 {{- if not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1") -}}
-{{- range list "podMonitor" "prometheusRule" -}}
+{{- range list "podMonitor" "serviceMonitor" "prometheusRule" -}}
 {{- if (get $.Values.monitoring .).enabled -}}
 {{- fail (printf "monitoring.%s.enabled: there is no Prometheus operator here; install it before, or write false" .) -}}
 {{- end -}}

@@ -49,6 +49,13 @@ const REFUSED: &[(&[&str], &[&str])] = &[
         &["agent.podDisruptionBudget.minAvailable: 2 of 2"],
     ),
     (
+        &[
+            "monitoring.podMonitor.enabled=true",
+            "monitoring.serviceMonitor.enabled=true",
+        ],
+        &["monitoring.serviceMonitor.enabled: with monitoring.podMonitor.enabled"],
+    ),
+    (
         &["role=target", "scheduler.mode=own"],
         &["scheduler.mode: own is for a source", "source or both for role"],
     ),

@@ -168,6 +168,14 @@ const CHANGES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "service-monitor",
+        &[
+            "monitoring.serviceMonitor.enabled=true",
+            "monitoring.serviceMonitor.labels={\"release\": \"prometheus\"}",
+            "monitoring.serviceMonitor.interval=15s",
+        ],
+    ),
+    (
         "definitions-go",
         &[
             "crds.keep=false",
