@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use kube::ResourceExt;
 use testbed::{Network, eventually};
 
 use super::harness::{Test, alone};
@@ -19,6 +20,13 @@ pub fn tests() -> Vec<Test> {
             world.pod("fail-silent").await?;
             let result = silent(&world).await;
             world.link("us").set(Network::Up);
+            result
+        }),
+        alone("a_delegate_that_is_gone_is_said_so_within_5_s", async |world| {
+            let agents = world.product.target("us")?.agent.all();
+            let result = gone(&world).await;
+            agents.iter().try_for_each(|agent| agent.process.resume())?;
+            world.product.wait_node_ready(NODE).await?;
             result
         }),
         alone("without_the_role_in_the_target_its_name_is_said", async |world| {
@@ -75,6 +83,44 @@ async fn silent(world: &World) -> Result<()> {
     })
     .await?;
     world.product.wait_node_ready(NODE).await
+}
+
+/// Given that nobody in the target tells the source that a delegate is no more.
+async fn gone(world: &World) -> Result<()> {
+    world.pod("fail-gone").await?;
+    let delegate = world.delegates("us", "fail-gone").await?.remove(0).name_any();
+    for agent in world.product.target("us")?.agent.all() {
+        agent.process.pause()?;
+    }
+    let args = [
+        "delete",
+        "pod",
+        "--namespace=fail-gone",
+        "--force",
+        "--grace-period=0",
+        &delegate,
+    ];
+    world.target("us").kubectl(&args).await?;
+    let exec = ["exec", "--namespace=fail-gone", "web", "--", "true"];
+    let logs = ["logs", "--namespace=fail-gone", "web"];
+    // For so long kubectl itself tries again.
+    let follow = [&logs[..], &["--follow", "--pod-running-timeout=1s"]].concat();
+    for (args, protocol) in [
+        (&exec[..], Protocol::WebSocket),
+        (&exec, Protocol::Spdy),
+        (&logs, Protocol::WebSocket),
+        (&follow, Protocol::WebSocket),
+    ] {
+        let began = Instant::now();
+        let output = world.kubectl.output(args, b"", protocol).await?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(
+            !output.status.success() && said.contains("the delegate of pod fail-gone/web is gone"),
+            "{args:?}: {said}"
+        );
+        ensure!(began.elapsed() < PATIENCE, "{args:?} took {:?}", began.elapsed());
+    }
+    Ok(())
 }
 
 async fn denied(world: &World) -> Result<()> {

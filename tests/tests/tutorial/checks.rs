@@ -99,7 +99,8 @@ async fn running(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// What the page has no room for: exit codes, standard input, files to the pod, SPDY, the size of a terminal, attach.
+/// What the page has no room for: exit codes, standard input, files to the pod, SPDY, the size of a terminal, attach, logs of the
+/// container before this one.
 async fn talking(world: &World) -> Result<()> {
     let said = world
         .run(concat!(
@@ -112,9 +113,21 @@ async fn talking(world: &World) -> Result<()> {
             "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false kubectl exec $pod -- sh -c 'echo by spdy'\n",
             "script --quiet --return --command \"stty rows 33 cols 99; kubectl exec --stdin --tty $pod -- sh -c 'sleep 1; busybox stty size'\" /dev/null\n",
             "timeout 5 kubectl attach $pod || echo attached\n",
+            // Its program ends, and the container begins anew.
+            "kubectl exec $pod -- sh -c 'kill 1'\n",
+            "for try in {1..60}; do kubectl logs $pod --previous > previous 2> /dev/null && break; sleep 0.5; done\n",
+            "echo previous: $(head -n 1 previous); rm previous\n",
         ))
         .await?;
-    for part in ["code 7", "from here", "to file", "by spdy", "33 99", "attached"] {
+    for part in [
+        "code 7",
+        "from here",
+        "to file",
+        "by spdy",
+        "33 99",
+        "attached",
+        "previous: listening",
+    ] {
         ensure!(said.contains(part), "no {part:?} in:\n{said}");
     }
     Ok(())
