@@ -112,6 +112,28 @@ impl<N: Nodes, R: Reviews> Service<Request<RequestBody>> for Connection<N, R> {
     }
 }
 
+/// The nodes that a request is about.
+enum On {
+    /// All there are.
+    All,
+    /// This one, which need not be there.
+    One(String),
+}
+
+impl On {
+    /// As a SubjectAccessReview has it, where an empty name means all.
+    fn resource_name(&self) -> &str {
+        match self {
+            Self::All => "",
+            Self::One(name) => name,
+        }
+    }
+}
+
+fn healthy() -> Response<Body> {
+    answer(StatusCode::OK, TEXT, "ok".into())
+}
+
 impl<N: Nodes, R: Reviews> Kubelet<N, R> {
     async fn answer(
         &self,
@@ -126,25 +148,26 @@ impl<N: Nodes, R: Reviews> Kubelet<N, R> {
             return Err(Failure::Method);
         }
         check(&request)?;
-        let node = self.node(&path)?;
-        gate.authorize(&caller, request.method(), &node, path.subresources())
+        let on = self.on(&path)?;
+        gate.authorize(&caller, request.method(), on.resource_name(), path.subresources())
             .await?;
-        match path {
-            Path::Pod(pod) => self.pass(peer, request, pod).await,
-            Path::Node { what, .. } => self.of_node(&node, what).await,
+        match (path, on) {
+            (Path::Pod(pod), _) => self.pass(peer, request, pod).await,
+            (Path::Node { what, .. }, On::One(node)) => self.of_node(&node, what).await,
+            (Path::Node { .. }, On::All) => Ok(healthy()),
         }
     }
 
-    /// The node that the caller must have rights on. Of a pod that is not known nothing is said to who has not all nodes.
-    fn node(&self, path: &Path<'_>) -> Result<String, Failure> {
+    /// What the caller must have rights on. Of a pod that is not known nothing is said to who has not all nodes.
+    fn on(&self, path: &Path<'_>) -> Result<On, Failure> {
         let nodes = &self.0.nodes;
         match path {
-            Path::Pod(path) => Ok(nodes.node_of(&path.pod).unwrap_or_default()),
-            Path::Node { name: Some(name), .. } => Ok((*name).to_owned()),
+            Path::Pod(path) => Ok(nodes.node_of(&path.pod).map_or(On::All, On::One)),
+            Path::Node { name: Some(name), .. } => Ok(On::One((*name).to_owned())),
             Path::Node { name: None, what } => match <[String; 1]>::try_from(nodes.names()) {
-                Ok([only]) => Ok(only),
+                Ok([only]) => Ok(On::One(only)),
                 // It is the health of this program, whatever nodes there are: who asks has rights on all of them.
-                Err(_) if *what == NodePath::Healthz => Ok(String::new()),
+                Err(_) if *what == NodePath::Healthz => Ok(On::All),
                 Err(names) => Err(Failure::WhichNode(names.len(), what.of("NAME"))),
             },
         }
@@ -152,12 +175,11 @@ impl<N: Nodes, R: Reviews> Kubelet<N, R> {
 
     async fn of_node(&self, node: &str, what: NodePath) -> Result<Response<Body>, Failure> {
         let nodes = &self.0.nodes;
-        let of_all = node.is_empty() && what == NodePath::Healthz;
-        if !of_all && !nodes.names().iter().any(|name| name == node) {
+        if !nodes.names().iter().any(|name| name == node) {
             return Err(Failure::UnknownNode(node.to_owned()));
         }
         Ok(match what {
-            NodePath::Healthz => answer(StatusCode::OK, TEXT, "ok".into()),
+            NodePath::Healthz => healthy(),
             NodePath::Pods => {
                 let list = List {
                     items: nodes.pods(node).iter().map(|pod| Pod::clone(pod)).collect(),
