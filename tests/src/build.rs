@@ -204,9 +204,7 @@ pub(crate) fn cache_dir() -> Result<PathBuf> {
 }
 
 fn find_go() -> Result<PathBuf> {
-    env::split_paths(&env::var_os("PATH").unwrap_or_default())
-        .map(|folder| folder.join("go"))
-        .find(|path| path.is_file())
+    crate::path::find("go")
         .context("the testbed builds its programs with Go: install Go 1.26 or set TESTBED_BIN_DIR to ready ones")
 }
 

@@ -37,6 +37,7 @@ pub mod manifests;
 pub mod metrics_server;
 mod nodes;
 mod objects;
+mod path;
 mod pki;
 mod ports;
 mod process;

@@ -5,7 +5,6 @@
 //! `components`): the aggregator calls that name, at the port that the APIService gives, and looks at
 //! endpoints of ClusterIP Services alone (k8s.io/kube-aggregator, remote_available_controller). So it runs as a process here.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,9 +12,9 @@ use anyhow::{Context, Result};
 use crate::{Cluster, Process, eventually, free_port};
 
 /// Its namespace, its ServiceAccount and its Service are called as in its manifests.
-const NAMESPACE: &str = "kube-system";
+pub const NAMESPACE: &str = "kube-system";
 /// Its name.
-const NAME: &str = "metrics-server";
+pub const NAME: &str = "metrics-server";
 /// How often it reads kubelets: as often as it can.
 const RESOLUTION: &str = "10s";
 /// How long it may take until it answers.
@@ -54,14 +53,11 @@ subjects: [{kind: ServiceAccount, name: metrics-server, namespace: kube-system}]
 "#;
 
 /// Its arguments, wherever it runs. The virtual nodes' port is in their status, and which path is theirs in an annotation.
-pub fn arguments(port: u16, certificate: &Path, key: &Path) -> Vec<String> {
+pub fn arguments(port: u16) -> Vec<String> {
     vec![
         format!("--secure-port={port}"),
-        format!("--tls-cert-file={}", certificate.display()),
-        format!("--tls-private-key-file={}", key.display()),
         "--kubelet-use-node-status-port".into(),
         "--kubelet-preferred-address-types=InternalIP".into(),
-        "--kubelet-insecure-tls".into(),
         format!("--metric-resolution={RESOLUTION}"),
         // Less than the resolution, and more than an agent waits for a target.
         "--kubelet-request-timeout=5s".into(),
@@ -111,8 +107,13 @@ impl MetricsServer {
         let kubeconfig = dir.join("kubeconfig");
         std::fs::write(&kubeconfig, cluster.service_account_kubeconfig(NAMESPACE, NAME).await?)?;
         let port = free_port()?;
-        let mut args = arguments(port, &dir.join("tls.crt"), &dir.join("tls.key"));
-        args.push("--bind-address=127.0.0.1".into());
+        let mut args = arguments(port);
+        args.extend([
+            "--bind-address=127.0.0.1".into(),
+            "--kubelet-insecure-tls".into(),
+            format!("--tls-cert-file={}", dir.join("tls.crt").display()),
+            format!("--tls-private-key-file={}", dir.join("tls.key").display()),
+        ]);
         for flag in ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"] {
             args.push(format!("--{flag}={}", kubeconfig.display()));
         }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use jiff::Timestamp;
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
+};
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -65,32 +67,17 @@ pub async fn gather(cluster: &Cluster) -> Result<Installation, Failure> {
         ..Installation::default()
     };
     let mutating = list::<MutatingWebhookConfiguration>(cluster).await?;
+    let clients = |one: &MutatingWebhookConfiguration| {
+        let webhooks = one.webhooks.iter().flatten();
+        webhooks.map(|webhook| webhook.client_config.clone()).collect()
+    };
+    installation.webhooks.extend(ours(&mutating, clients));
     let validating = list::<ValidatingWebhookConfiguration>(cluster).await?;
-    let without = |bundles: Vec<bool>| (bundles.iter().filter(|has| !**has).count(), bundles.len());
-    let has = |bundle: &Option<k8s_openapi::ByteString>| bundle.as_ref().is_some_and(|bundle| !bundle.0.is_empty());
-    for configuration in mutating.into_iter().filter(|one| one.name_any() == installed::WEBHOOKS) {
-        let webhooks = configuration.webhooks.unwrap_or_default();
-        let bundles = webhooks
-            .iter()
-            .map(|webhook| has(&webhook.client_config.ca_bundle))
-            .collect();
-        installation
-            .webhooks
-            .insert("MutatingWebhookConfiguration", without(bundles));
-    }
-    for configuration in validating
-        .into_iter()
-        .filter(|one| one.name_any() == installed::WEBHOOKS)
-    {
-        let webhooks = configuration.webhooks.unwrap_or_default();
-        let bundles = webhooks
-            .iter()
-            .map(|webhook| has(&webhook.client_config.ca_bundle))
-            .collect();
-        installation
-            .webhooks
-            .insert("ValidatingWebhookConfiguration", without(bundles));
-    }
+    let clients = |one: &ValidatingWebhookConfiguration| {
+        let webhooks = one.webhooks.iter().flatten();
+        webhooks.map(|webhook| webhook.client_config.clone()).collect()
+    };
+    installation.webhooks.extend(ours(&validating, clients));
     for namespace in list::<Namespace>(cluster).await? {
         let served =
             namespace.labels().get(names::NAMESPACE_LABEL).map(String::as_str) == Some(names::NAMESPACE_LABEL_ENABLED);
@@ -121,6 +108,20 @@ pub async fn gather(cluster: &Cluster) -> Result<Installation, Failure> {
         .await?;
     }
     Ok(installation)
+}
+
+/// Of our configuration of webhooks: its kind, how many webhooks have no authority, and how many there are.
+fn ours<K: k8s_openapi::Resource + ResourceExt>(
+    configurations: &[K],
+    clients: impl Fn(&K) -> Vec<WebhookClientConfig>,
+) -> Option<(&'static str, (usize, usize))> {
+    let ours = configurations
+        .iter()
+        .find(|one| one.name_any() == installed::WEBHOOKS)?;
+    let clients = clients(ours);
+    let has = |client: &&WebhookClientConfig| client.ca_bundle.as_ref().is_some_and(|bundle| !bundle.0.is_empty());
+    let without = clients.len() - clients.iter().filter(has).count();
+    Some((K::KIND, (without, clients.len())))
 }
 
 /// How old the agent's Lease is, when the API server's clock is so far ahead of ours.

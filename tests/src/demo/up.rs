@@ -3,7 +3,6 @@
 use std::env;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -108,7 +107,11 @@ fn explain(state: &State, screen: &mut Screen) -> Result<()> {
         format!("export KUBECONFIG={}", state.kubeconfig().display()),
         format!("export PATH=\"$PATH:{}\"", state.bin().display()),
     ];
-    let needed = if has_kubectl() { &export[..1] } else { &export[..] };
+    let needed = if crate::path::find("kubectl").is_some() {
+        &export[..1]
+    } else {
+        &export[..]
+    };
     screen.heading("Point kubectl at them (contexts management, us-west-2, eu-west-3):");
     screen.lines(needed.iter().map(String::as_str));
     screen.heading("Then try:");
@@ -151,9 +154,4 @@ fn explain(state: &State, screen: &mut Screen) -> Result<()> {
     screen.heading("Credentials last for 24 hours: after that, make down and make up.");
     screen.lines([format!("Logs: {}", state.log().display()).as_str()]);
     Ok(())
-}
-
-fn has_kubectl() -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|dir| Path::new(&dir).join("kubectl").is_file())
 }

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::{Cluster, Image};
 use crate::Testbed;
+use crate::metrics_server::{NAME, NAMESPACE, RIGHTS, arguments};
 
-const NAME: &str = "metrics-server";
-const NAMESPACE: &str = "kube-system";
 const IMAGE: &str = "testbed.local/metrics-server:1";
+const PORT: u16 = 10251;
 
 /// The image, written into the testbed's folder.
 pub async fn metrics_server_image(testbed: &Testbed) -> Result<PathBuf> {
@@ -22,6 +22,7 @@ impl Cluster {
     /// Installs metrics-server, of the image of [`metrics_server_image`]. It asks every node, the virtual ones too, each 10
     /// seconds, and believes no kubelet whose certificate the cluster's authority has not signed.
     pub async fn install_metrics_server(&self) -> Result<()> {
+        self.apply_yaml(RIGHTS).await?;
         for object in manifests(&self.authority().pair().certificate) {
             self.apply_yaml(&object.to_string()).await?;
         }
@@ -31,25 +32,7 @@ impl Cluster {
 
 fn manifests(authority: &str) -> Vec<Value> {
     let labels = json!({ "k8s-app": NAME });
-    let account = json!([{ "kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE }]);
-    let bind = |kind: &str, role: &str, name: &str| {
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": name },
-            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role }, "subjects": account,
-        })
-    };
     vec![
-        json!({
-            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": NAME, "namespace": NAMESPACE },
-        }),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-            "metadata": { "name": "system:metrics-server" },
-            "rules": [
-                { "apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"] },
-                { "apiGroups": [""], "resources": ["pods", "nodes"], "verbs": ["get", "list", "watch"] },
-            ],
-        }),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
             "metadata": {
@@ -63,21 +46,6 @@ fn manifests(authority: &str) -> Vec<Value> {
             "rules": [
                 { "apiGroups": ["metrics.k8s.io"], "resources": ["pods", "nodes"], "verbs": ["get", "list", "watch"] },
             ],
-        }),
-        bind("ClusterRole", "system:metrics-server", "system:metrics-server"),
-        bind(
-            "ClusterRole",
-            "system:auth-delegator",
-            "metrics-server:system:auth-delegator",
-        ),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-            "metadata": { "name": "metrics-server-auth-reader", "namespace": NAMESPACE },
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io", "kind": "Role",
-                "name": "extension-apiserver-authentication-reader",
-            },
-            "subjects": account,
         }),
         json!({
             "apiVersion": "v1", "kind": "ConfigMap",
@@ -104,6 +72,8 @@ fn manifests(authority: &str) -> Vec<Value> {
 }
 
 fn deployment(labels: &Value) -> Value {
+    let mut args = arguments(PORT);
+    args.extend(["--cert-dir=/tmp", "--kubelet-certificate-authority=/kubelets/ca.crt"].map(String::from));
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": { "name": NAME, "namespace": NAMESPACE, "labels": labels },
@@ -116,17 +86,8 @@ fn deployment(labels: &Value) -> Value {
                     "containers": [{
                         "name": NAME,
                         "image": IMAGE,
-                        "args": [
-                            "--cert-dir=/tmp",
-                            "--secure-port=10251",
-                            "--kubelet-preferred-address-types=InternalIP",
-                            "--kubelet-use-node-status-port",
-                            "--kubelet-certificate-authority=/kubelets/ca.crt",
-                            "--metric-resolution=10s",
-                            // It must be less than the resolution.
-                            "--kubelet-request-timeout=5s",
-                        ],
-                        "ports": [{ "name": "https", "containerPort": 10251 }],
+                        "args": args,
+                        "ports": [{ "name": "https", "containerPort": PORT }],
                         "readinessProbe": {
                             "httpGet": { "path": "/readyz", "port": "https", "scheme": "HTTPS" },
                             "periodSeconds": 2,

@@ -3,6 +3,7 @@
 use std::{env, fs, path::Path};
 
 use super::run;
+use crate::path;
 
 /// Where Debian and others put the plugins that connect pods.
 const CNI_FOLDERS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
@@ -28,7 +29,10 @@ fn check() -> Result<(), String> {
     if !nix::unistd::geteuid().is_root() {
         return Err("real nodes need root".to_owned());
     }
-    let lacking: Vec<&str> = PROGRAMS.into_iter().filter(|program| !is_in_path(program)).collect();
+    let lacking: Vec<&str> = PROGRAMS
+        .into_iter()
+        .filter(|program| path::find(program).is_none())
+        .collect();
     if !lacking.is_empty() {
         return Err(format!("{} missing: run tests/real-nodes-setup", lacking.join(", ")));
     }
@@ -69,10 +73,4 @@ pub(super) fn cni_folder() -> Option<&'static str> {
             .all(|plugin| Path::new(folder).join(plugin).is_file())
     };
     CNI_FOLDERS.into_iter().find(complete)
-}
-
-/// Whether a program is found.
-pub(super) fn is_in_path(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }

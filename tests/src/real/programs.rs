@@ -5,8 +5,9 @@ use std::{env, path::PathBuf};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{missing::is_in_path, run};
+use super::run;
 use crate::cargo::cargo;
+use crate::path;
 
 const PACKAGE: &str = "multicluster-test-programs";
 
@@ -17,7 +18,7 @@ fn target() -> String {
 
 /// Why the programs cannot be built.
 pub(super) fn missing() -> Result<(), String> {
-    if env::var_os("CARGO").is_none() && !is_in_path("cargo") {
+    if env::var_os("CARGO").is_none() && path::find("cargo").is_none() {
         return Err("cargo is missing".to_owned());
     }
     let (target, rustc) = (target(), env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned()));

@@ -1,13 +1,12 @@
 //! One Deployment over two clusters is scaled by the CPU that its pods really use.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use testbed::eventually;
+use testbed::autoscaling::{Scaled, Wanted};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -26,17 +25,17 @@ pub async fn autoscaled(world: &World) -> Result<()> {
     for target in world.targets() {
         load.spawn(burn(target.client()));
     }
-    let scaled = eventually("the autoscaler to add pods", PATIENCE, async || {
-        let proxies = running(&world.management.client(), "app=global").await?;
-        let nodes: BTreeSet<_> = proxies
-            .iter()
-            .filter_map(|pod| pod.spec.as_ref()?.node_name.clone())
-            .collect();
-        Ok((proxies.len() >= 4 && nodes.len() == 2).then_some(()))
-    })
-    .await;
+    let scaled = Scaled {
+        namespace: "default",
+        name: "global",
+        least: 2,
+        most: 6,
+        percent: 60,
+    };
+    let wanted = Wanted::AtLeast { pods: 4, nodes: 2 };
+    let result = scaled.has(&world.management.client(), wanted, PATIENCE).await;
     load.abort_all();
-    scaled
+    result.map(drop)
 }
 
 /// Asks every delegate there is, again and again, until it is aborted.
