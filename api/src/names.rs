@@ -1,4 +1,7 @@
 //! Every label, annotation, finalizer, taint and well-known object name. One place each.
+//!
+//! docs/labels-and-annotations.md is made of this file: a comment says what the name is (`Label`, `Annotation`, `Taint` or
+//! `Finalizer`) of which objects, a colon, and what it means there.
 
 /// API group of the custom resources.
 pub const GROUP: &str = "multicluster.admiralty.io";
@@ -7,7 +10,7 @@ pub const VERSION: &str = "v1alpha1";
 /// Prefix of all labels and annotations that belong to this system.
 pub const PREFIX: &str = "multicluster.admiralty.io/";
 
-/// Namespaces with this label are served by the webhook.
+/// Label of namespaces: with the value `enabled`, the webhook makes proxy pods of elected pods there.
 pub const NAMESPACE_LABEL: &str = "multicluster-scheduler";
 /// Value of [`NAMESPACE_LABEL`] that turns the webhook on.
 pub const NAMESPACE_LABEL_ENABLED: &str = "enabled";
@@ -23,23 +26,22 @@ pub const USE_CONSTRAINTS_FROM_SPEC: &str =
 pub const PROXY_POD_SCHEDULING_CONSTRAINTS: &str = "multicluster.admiralty.io/proxy-pod-scheduling-constraints";
 /// Pod annotation: labels (as `key=value`) that match keep their key on the delegate.
 pub const NO_PREFIX_LABEL_REGEXP: &str = "multicluster.admiralty.io/no-prefix-label-regexp";
-/// Pod annotation: the target stops the delegate when it has not heard of the source for so long. See
-/// [`crate::fence`].
+/// Pod annotation: the target stops the delegate when it has not heard of the source for so long.
 pub const FENCE_AFTER: &str = "multicluster.admiralty.io/fence-after";
-/// Pod annotation made by the extender, before it creates a chaperon for a pod that must not run twice: the virtual node.
-/// While that target cannot be asked, the pod goes nowhere else. It outlives whoever knows more.
+/// Pod annotation: the virtual node where a pod was tried that must not run twice. The extender writes it before it creates a
+/// chaperon. While that target cannot be asked, the pod goes nowhere else. It outlives whoever knows more.
 pub const ATTEMPTED_IN: &str = "multicluster.admiralty.io/attempted-in";
-/// Pod annotation made by the webhook: the pod as submitted, as YAML.
+/// Pod annotation: the pod as submitted, as YAML. The webhook writes it.
 pub const SOURCE_POD_MANIFEST: &str = "multicluster.admiralty.io/sourcepod-manifest";
 /// Annotation of proxy pods and chaperons while traces are on: the trace that they are part of, in the form of W3C Trace
 /// Context's `traceparent`.
 pub const TRACEPARENT: &str = "multicluster.admiralty.io/traceparent";
-/// Pod label made by the webhook: marks proxy pods, so that they can be watched alone.
+/// Pod label: the webhook marks proxy pods with it, so that they can be watched alone.
 pub const HAS_FINALIZER: &str = "multicluster.admiralty.io/has-finalizer";
 /// Finalizer of proxy pods: the delegate is known to be gone before the proxy pod goes.
 pub const FINALIZER: &str = "multicluster.admiralty.io/multiclusterForegroundDeletion";
 
-/// Finalizer of the objects in the manifests that give the agent its rights: they stay until it has cleaned up.
+/// Finalizer of objects that give the agent its rights: they stay until it has cleaned up.
 pub const UNINSTALL: &str = "multicluster.admiralty.io/uninstall";
 
 /// Label of chaperons and delegates: UID of the proxy pod.
@@ -58,26 +60,26 @@ pub const VIRTUAL_NODE: &str = "multicluster.admiralty.io/virtual-node";
 pub const SOURCE_USER: &str = "multicluster.admiralty.io/source-user";
 /// Annotation of fenced chaperons: the target's heartbeat that their source has seen last.
 pub const HEARD: &str = "multicluster.admiralty.io/heard";
-/// Annotation of chaperons made by the extender: the pod uses ConfigMaps or Secrets, and the target makes no delegate before
-/// the source's agent has delivered them and removed this.
+/// Annotation of chaperons: the pod uses ConfigMaps or Secrets. The extender writes it, and the target makes no delegate before
+/// the source's agent has delivered them and removed it.
 pub const AWAITS_FILES: &str = "multicluster.admiralty.io/awaits-files";
-/// Annotation of chaperons made by the source's agent: why a ConfigMap or a Secret cannot be delivered. The extender takes
-/// it as the target's refusal of the pod.
+/// Annotation of chaperons: why the source's agent cannot deliver a ConfigMap or a Secret. The extender takes it as the
+/// target's refusal of the pod.
 pub const FILES_REFUSED: &str = "multicluster.admiralty.io/files-refused";
-/// Annotation of delegates.
+/// Annotation of delegates: what it is, for whoever meets it in the target.
 pub const IS_DELEGATE: &str = "multicluster.admiralty.io/is-delegate";
 
 /// Annotation of Services, Ingresses and HTTPRoutes: how their names lead to clusters.
 pub const DNS_POLICY: &str = "multicluster.admiralty.io/dns-policy";
-/// Annotation of the same: seconds that resolvers may keep an answer.
+/// Annotation of Services, Ingresses and HTTPRoutes: seconds that resolvers may keep an answer.
 pub const DNS_TTL: &str = "multicluster.admiralty.io/dns-ttl";
-/// Annotation of the same: names, besides those in the spec.
+/// Annotation of Services, Ingresses and HTTPRoutes: names, besides those in the spec.
 pub const DNS_HOSTS: &str = "multicluster.admiralty.io/dns-hosts";
-/// Annotation of the same: which clusters are preferred, for the policy `failover`.
+/// Annotation of Services, Ingresses and HTTPRoutes: which clusters are preferred, for the policy `failover`.
 pub const DNS_FAILOVER_ORDER: &str = "multicluster.admiralty.io/dns-failover-order";
-/// Annotation of the same: factors of the clusters' weights.
+/// Annotation of Services, Ingresses and HTTPRoutes: factors of the clusters' weights.
 pub const DNS_WEIGHTS: &str = "multicluster.admiralty.io/dns-weights";
-/// Annotation of the same: properties of the records that one DNS provider understands.
+/// Annotation of Services, Ingresses and HTTPRoutes: properties of the records that one DNS provider understands.
 pub const DNS_PROPERTIES: &str = "multicluster.admiralty.io/dns-properties";
 /// What external-dns' own annotations begin with.
 pub const EXTERNAL_DNS_PREFIX: &str = "external-dns.alpha.kubernetes.io/";
@@ -91,7 +93,7 @@ pub const CLUSTER: &str = "multicluster.admiralty.io/cluster";
 pub const WEIGHT: &str = "multicluster.admiralty.io/weight";
 /// Annotation of EndpointSlices that expose something: the cluster's region.
 pub const REGION: &str = "multicluster.admiralty.io/region";
-/// Label of objects that others make for us to look after, and we for others.
+/// Label of many objects: who looks after them.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY`] of what the agent makes.
 pub const MANAGED_BY_AGENT: &str = "multicluster-agent";
@@ -104,18 +106,20 @@ pub const CONNECTION: &str = "multicluster.admiralty.io/connection";
 /// in the target.
 pub const CONNECTED_AS: &str = "multicluster.admiralty.io/connected-as";
 
-/// Label of the virtual node of a [`crate::Target`]: its name.
+/// Label of the virtual node of a Target: the Target's name.
 pub const TARGET_NAME: &str = "multicluster.admiralty.io/target-name";
-/// Label of the virtual node of a [`crate::Target`]: its namespace.
+/// Label of the virtual node of a Target: the Target's namespace.
 pub const TARGET_NAMESPACE: &str = "multicluster.admiralty.io/target-namespace";
-/// Label of every node: a name of its own. A virtual node's is that of the node.
-pub const HOSTNAME: &str = "kubernetes.io/hostname";
-/// Label of the virtual node of a [`crate::ClusterTarget`].
+/// Label of the virtual node of a ClusterTarget: the ClusterTarget's name.
 pub const CLUSTER_TARGET_NAME: &str = "multicluster.admiralty.io/cluster-target-name";
+/// Annotation of virtual nodes: keys of the labels that came from the target, so that they can go again.
+pub const TARGET_LABELS: &str = "multicluster.admiralty.io/target-labels";
+/// Label of all nodes: a name of its own. A virtual node's is that of the node.
+pub const HOSTNAME: &str = "kubernetes.io/hostname";
 /// Label of Targets and ClusterTargets: the network of the cluster's pods. Pods of equal networks reach each other by their
-/// addresses; see [`crate::target::AnyTarget::network`].
+/// addresses.
 pub const NETWORK: &str = "multicluster.admiralty.io/network";
-/// Annotation of virtual nodes that the extender changes when refused pods should be tried again.
+/// Annotation of virtual nodes: the extender changes it when refused pods should be tried again.
 pub const WAKE: &str = "multicluster.admiralty.io/wake";
 /// Annotation of nodes: where metrics-server finds what their pods use, other than at `/metrics/resource`.
 pub const RESOURCE_METRICS_PATH: &str = "metrics.k8s.io/resource-metrics-path";
@@ -138,19 +142,20 @@ pub const GLOBAL: &str = "multicluster.admiralty.io/global";
 /// Annotation of followed Services: Cilium's mesh joins the endpoints of all clusters.
 pub const CILIUM_GLOBAL: &str = "io.cilium/global-service";
 
-/// Label and taint of virtual nodes.
+/// Label and taint of virtual nodes: with the value `admiralty`, it says that they are ours.
 pub const PROVIDER: &str = "virtual-kubelet.io/provider";
 /// Value of [`PROVIDER`].
 pub const PROVIDER_VALUE: &str = "admiralty";
-/// Label `type` of virtual nodes.
+/// Value of the label `type` of virtual nodes.
 pub const VIRTUAL_KUBELET: &str = "virtual-kubelet";
-/// Taint of nodes without a network of their own; virtual nodes may carry it.
+/// Taint of nodes: they have no network of their own. Virtual nodes may carry it.
 pub const NETWORK_UNAVAILABLE: &str = "node.kubernetes.io/network-unavailable";
-/// Taint that the node-lifecycle controller puts on nodes whose Ready condition is False.
+/// Taint of nodes: the node-lifecycle controller puts it on those whose Ready condition is False.
 pub const NOT_READY: &str = "node.kubernetes.io/not-ready";
-/// Taint that the node-lifecycle controller puts on nodes that stopped renewing their Lease.
+/// Taint of nodes: the node-lifecycle controller puts it on those that stopped renewing their Lease.
 pub const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
-/// Taint that an administrator puts on a node that is down for certain: what it ran may be started elsewhere (KEP-2268).
+/// Taint of nodes: an administrator puts it on one that is down for certain, and what it ran may be started elsewhere
+/// (KEP-2268).
 pub const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 /// Seconds of toleration that the API server's DefaultTolerationSeconds plugin gives.
 pub const API_SERVER_DEFAULT_TOLERATION_SECONDS: i64 = 300;
@@ -168,7 +173,7 @@ pub const MCS_SERVICE_NAME: &str = "multicluster.kubernetes.io/service-name";
 pub const MCS_SOURCE_CLUSTER: &str = "multicluster.kubernetes.io/source-cluster";
 /// Label of EndpointSlices: name of the Service that they serve.
 pub const SLICE_SERVICE: &str = "kubernetes.io/service-name";
-/// Label of EndpointSlices: who keeps them, [`MANAGED_BY_AGENT`] if it is the agent. Kubernetes' own controllers leave those
+/// Label of EndpointSlices: who keeps them, `multicluster-agent` if it is the agent. Kubernetes' own controllers leave those
 /// of others alone.
 pub const SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 
@@ -188,7 +193,7 @@ pub const ISSUED_AT: &str = "multicluster.admiralty.io/issued-at";
 pub const EXPIRES_AT: &str = "multicluster.admiralty.io/expires-at";
 /// Label of cert-manager's CertificateRequests that are made for a Kubeconfig: its UID.
 pub const KUBECONFIG_UID: &str = "multicluster.admiralty.io/kubeconfig-uid";
-/// Annotation of these: its namespace and name, for people.
+/// Annotation of cert-manager's CertificateRequests that are made for a Kubeconfig: its namespace and name, for people.
 pub const KUBECONFIG: &str = "multicluster.admiralty.io/kubeconfig";
 /// Name of cert-manager's Issuer, in [`INSTALL_NAMESPACE`], of the identities that Kubeconfigs ask for.
 pub const IDENTITY_ISSUER: &str = "multicluster-identities";
@@ -197,12 +202,12 @@ pub const AUTHPROXY: &str = "multicluster-authproxy";
 /// ClusterRole that lists whom the authenticating proxy may impersonate. The agent keeps its rules.
 pub const IMPERSONATION_ROLE: &str = "multicluster-authproxy-impersonation";
 
-/// Annotation that kubectl keeps the whole object in, as it was applied.
+/// Annotation of all objects: kubectl keeps the whole object there, as it was applied.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Namespace of all that is installed.
 pub const INSTALL_NAMESPACE: &str = "multicluster-scheduler";
-/// Label of all that the manifests install.
+/// Label of installed objects: they belong to this system.
 pub const PART_OF: &str = "app.kubernetes.io/part-of";
 /// Value of [`PART_OF`].
 pub const PART_OF_VALUE: &str = "multicluster-scheduler";

@@ -1,9 +1,10 @@
-//! Writes the reference pages in docs: of the programs' own flags, and of the definitions of custom resources. What `--help` and
-//! the API server say is said once.
+//! Writes the reference pages in docs: of the programs' own flags, the definitions of custom resources, and the names of labels
+//! and annotations. What `--help`, the API server and the code say is said once.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod custom_resources;
+mod names;
 mod page;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("cli.md", cli()),
         ("custom-resources.md", custom_resources()),
         ("flags.md", flags()),
+        ("labels-and-annotations.md", labels_and_annotations()),
     ]
 }
 
@@ -39,6 +41,18 @@ fn custom_resources() -> String {
         "{}# Custom resources\n\n`kubectl explain` shows the same. Annotations of pods are in [pod-configuration.md](pod-configuration.md).\n{}",
         "<!-- Generated from the types in api; change them there and run `make manifests`. -->\n",
         custom_resources::page(&multicluster_api::crds::all())
+    )
+}
+
+fn labels_and_annotations() -> String {
+    format!(
+        "{}# Labels, annotations, taints and finalizers\n\n{}\n{}",
+        "<!-- Generated from api/src/names.rs; change it there and run `make manifests`. -->\n",
+        concat!(
+            "All that components write or look for. What people write on pods is in [pod-configuration.md](pod-configuration.md), ",
+            "what they write on Services, Ingresses and HTTPRoutes in [exposure.md](exposure.md).\n",
+        ),
+        names::page()
     )
 }
 

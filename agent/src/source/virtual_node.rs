@@ -15,9 +15,6 @@ use super::health::Health;
 use super::offer::Offer;
 use crate::merge;
 
-/// Annotation of virtual nodes: keys of the labels that came from the target, so that they can go again.
-const TARGET_LABELS: &str = "multicluster.admiralty.io/target-labels";
-
 /// Reason of conditions and events while most targets are silent.
 pub const MOST_UNREACHABLE: &str = "MostTargetsUnreachable";
 
@@ -103,7 +100,7 @@ pub fn new_node(name: &str, wanted: &Wanted, health: &Health, now: Timestamp) ->
         metadata: ObjectMeta {
             name: Some(name.into()),
             labels: Some(wanted.labels.clone()),
-            annotations: Some([(TARGET_LABELS.to_owned(), wanted.target_labels_annotation())].into()),
+            annotations: Some([(names::TARGET_LABELS.to_owned(), wanted.target_labels_annotation())].into()),
             ..Default::default()
         },
         spec: Some(NodeSpec {
@@ -139,7 +136,7 @@ pub fn metadata_patch(node: &Node, wanted: &Wanted) -> Option<Value> {
         .collect();
     let recorded = node
         .annotations()
-        .get(TARGET_LABELS)
+        .get(names::TARGET_LABELS)
         .map(String::as_str)
         .unwrap_or_default();
     for key in recorded
@@ -157,7 +154,7 @@ pub fn metadata_patch(node: &Node, wanted: &Wanted) -> Option<Value> {
     if recorded != wanted.target_labels_annotation() {
         metadata.insert(
             "annotations".into(),
-            json!({ TARGET_LABELS: wanted.target_labels_annotation() }),
+            json!({ names::TARGET_LABELS: wanted.target_labels_annotation() }),
         );
     }
     let taints = node
