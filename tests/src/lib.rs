@@ -49,6 +49,7 @@ mod scheduler;
 pub mod soak;
 mod stages;
 mod streams;
+pub mod suite;
 pub mod usage;
 mod wait;
 pub mod wire;

@@ -1,17 +1,11 @@
 //! The Helm chart: what it renders, what it refuses, and what Helm makes of it in clusters.
 #![allow(clippy::unwrap_used)]
-// Not every helper of the other end-to-end tests is needed here.
-#![allow(dead_code)]
 
-#[path = "../e2e/fixtures.rs"]
-mod fixtures;
 mod helm;
 mod installed;
 mod refused;
 mod rendered;
 mod self_managed;
-#[path = "../e2e/world.rs"]
-mod world;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,6 +13,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use helm::Helm;
 use libtest_mimic::{Arguments, Failed, Trial};
+use testbed::suite::{fixtures, world};
 use tokio::runtime::Runtime;
 
 fn main() {

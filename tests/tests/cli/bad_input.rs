@@ -8,8 +8,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
-use super::harness::{Test, alone};
-use super::world::{SOON, World};
+use super::harness::alone;
+use super::world::{SOON, Test, World};
 
 pub fn tests() -> Vec<Test> {
     vec![

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use testbed::eventually;
 
-use super::harness::{Test, alone};
-use super::world::{SOON, World};
+use super::harness::alone;
+use super::world::{SOON, Test, World};
 
 pub fn tests() -> Vec<Test> {
     vec![alone("an_installation_is_checked", checked)]

@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use testbed::product::Authproxy;
 
 use super::fixtures::Template;
-use super::harness::{Test, alone};
-use super::world::World;
+use super::harness::alone;
+use super::world::{Test, World};
 
 pub fn tests() -> Vec<Test> {
     vec![

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use testbed::eventually;
 
 use super::fixtures::Template;
-use super::harness::{Test, alone};
-use super::world::{SOON, World};
+use super::harness::alone;
+use super::world::{SOON, Test, World};
 
 pub fn tests() -> Vec<Test> {
     vec![alone("pods_that_do_not_run_are_explained", pods)]

@@ -2,22 +2,15 @@
 //!
 //! `cargo test -p multicluster-tests --test cli NAME` runs one of the tests.
 #![allow(clippy::unwrap_used)]
-// Not every helper of the other end-to-end tests is needed here.
-#![allow(dead_code)]
 
 mod bad_input;
 mod checking;
-#[path = "../e2e/world.rs"]
-mod clusters;
 mod connecting;
 mod explaining;
-#[path = "../e2e/fixtures.rs"]
-mod fixtures;
-#[path = "../e2e/harness.rs"]
-mod harness;
 mod world;
 
-use harness::Test;
+use testbed::suite::{fixtures, harness, world as clusters};
+use world::Test;
 
 fn main() {
     let tests: Vec<Test> = [

@@ -25,6 +25,9 @@ pub use super::clusters::SOON;
 const KINDS: &str = "targets.multicluster.admiralty.io,clustertargets,kubeconfigs,sources,clustersources,\
     trustedidentityproviders,secrets,serviceaccounts,rolebindings,clusterrolebindings,namespaces,nodes";
 
+/// A test in this world.
+pub type Test = super::harness::Test<World>;
+
 /// The clusters that all tests share.
 pub struct World {
     clusters: clusters::World,

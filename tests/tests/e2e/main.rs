@@ -3,25 +3,21 @@
 //! One source and two targets serve all tests; each test has a namespace of its own. `cargo test -p multicluster-tests
 //! --test e2e NAME` runs one of them.
 #![allow(clippy::unwrap_used)]
-// Some helpers serve the other end-to-end tests.
-#![allow(dead_code)]
 
 mod bad_input;
 mod capacity;
 mod deletion;
 mod edited_targets;
 mod fargate;
-mod fixtures;
-mod harness;
 mod interruptions;
 mod opting_in;
 mod placement;
 mod targets;
 mod who_may;
 mod workloads;
-mod world;
 
 use harness::Test;
+use testbed::suite::{fixtures, harness, world};
 
 fn main() {
     let tests: Vec<Test> = [

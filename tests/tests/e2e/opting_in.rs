@@ -1,5 +1,7 @@
 //! Which pods become proxy pods, and how they look.
 
+use std::sync::Arc;
+
 use anyhow::ensure;
 use kube::ResourceExt;
 use multicluster_api::names;
@@ -8,7 +10,7 @@ use testbed::eventually;
 
 use super::fixtures::{Template, namespace};
 use super::harness::{Test, test};
-use super::world::{SOON, node_of};
+use super::world::{SOON, World, node_of};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -25,7 +27,7 @@ pub fn tests() -> Vec<Test> {
         }),
         test(
             "elected_pods_in_a_namespace_without_the_label_are_untouched",
-            async |world| {
+            async |world: Arc<World>| {
                 let ns = "unlabelled";
                 let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns}});
                 world.apply(&object).await?;

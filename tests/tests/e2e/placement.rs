@@ -1,5 +1,7 @@
 //! Where pods go.
 
+use std::sync::Arc;
+
 use anyhow::{Result, ensure};
 use kube::ResourceExt;
 use multicluster_api::names;
@@ -193,61 +195,68 @@ pub fn tests() -> Vec<Test> {
             })
             .await
         }),
-        test("a_pod_whose_namespace_a_target_lacks_goes_elsewhere", async |world| {
-            let ns = "only-in-eu";
-            let labels = json!({"multicluster-scheduler": "enabled"});
-            let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns, "labels": labels}});
-            world.apply(&object).await?;
-            world.target("eu").apply_yaml(&object.to_string()).await?;
-            world.apply(&Template::elected().deployment(ns, "web", 4)).await?;
-            world.running(ns, 4).await?;
-            all_on(&world, ns, "admiralty-eu").await
-        }),
-        test("labels_of_the_virtual_node_follow_the_targets_nodes", async |world| {
-            let nodes = kube::Api::<k8s_openapi::api::core::v1::Node>::all(world.source().client());
-            let node = nodes.get("admiralty-us").await?;
-            let labels = node.labels();
-            ensure!(
-                labels[REGION] == "us" && labels["type"] == "virtual-kubelet",
-                "{labels:?}"
-            );
-            ensure!(
-                labels[names::HOSTNAME] == "admiralty-us",
-                "its own, not one of the target's nodes: {labels:?}"
-            );
-            let status = node.status.unwrap();
-            ensure!(
-                status.allocatable.as_ref().unwrap()["cpu"].0 == "40",
-                "{:?}",
-                status.allocatable
-            );
-            ensure!(status.allocatable.unwrap()[SLOT].0 == "15");
-            world
-                .target("us")
-                .kubectl(&["label", "nodes", "--all", "example.com/all=yes"])
+        test(
+            "a_pod_whose_namespace_a_target_lacks_goes_elsewhere",
+            async |world: Arc<World>| {
+                let ns = "only-in-eu";
+                let labels = json!({"multicluster-scheduler": "enabled"});
+                let object =
+                    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns, "labels": labels}});
+                world.apply(&object).await?;
+                world.target("eu").apply_yaml(&object.to_string()).await?;
+                world.apply(&Template::elected().deployment(ns, "web", 4)).await?;
+                world.running(ns, 4).await?;
+                all_on(&world, ns, "admiralty-eu").await
+            },
+        ),
+        test(
+            "labels_of_the_virtual_node_follow_the_targets_nodes",
+            async |world: Arc<World>| {
+                let nodes = kube::Api::<k8s_openapi::api::core::v1::Node>::all(world.source().client());
+                let node = nodes.get("admiralty-us").await?;
+                let labels = node.labels();
+                ensure!(
+                    labels[REGION] == "us" && labels["type"] == "virtual-kubelet",
+                    "{labels:?}"
+                );
+                ensure!(
+                    labels[names::HOSTNAME] == "admiralty-us",
+                    "its own, not one of the target's nodes: {labels:?}"
+                );
+                let status = node.status.unwrap();
+                ensure!(
+                    status.allocatable.as_ref().unwrap()["cpu"].0 == "40",
+                    "{:?}",
+                    status.allocatable
+                );
+                ensure!(status.allocatable.unwrap()[SLOT].0 == "15");
+                world
+                    .target("us")
+                    .kubectl(&["label", "nodes", "--all", "example.com/all=yes"])
+                    .await?;
+                eventually("the new label", SOON, async || {
+                    Ok(nodes
+                        .get("admiralty-us")
+                        .await?
+                        .labels()
+                        .contains_key("example.com/all")
+                        .then_some(()))
+                })
                 .await?;
-            eventually("the new label", SOON, async || {
-                Ok(nodes
-                    .get("admiralty-us")
-                    .await?
-                    .labels()
-                    .contains_key("example.com/all")
+                world
+                    .target("us")
+                    .kubectl(&["label", "nodes", "--all", "example.com/all-"])
+                    .await?;
+                eventually("the label to go", SOON, async || {
+                    Ok((!nodes
+                        .get("admiralty-us")
+                        .await?
+                        .labels()
+                        .contains_key("example.com/all"))
                     .then_some(()))
-            })
-            .await?;
-            world
-                .target("us")
-                .kubectl(&["label", "nodes", "--all", "example.com/all-"])
-                .await?;
-            eventually("the label to go", SOON, async || {
-                Ok((!nodes
-                    .get("admiralty-us")
-                    .await?
-                    .labels()
-                    .contains_key("example.com/all"))
-                .then_some(()))
-            })
-            .await
-        }),
+                })
+                .await
+            },
+        ),
     ]
 }

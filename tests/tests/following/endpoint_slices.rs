@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use testbed::eventually;
 use testbed::load_balancers::{DUAL, Front};
 
-use super::harness::{Test, test};
+use super::harness::test;
 use super::objects::{EndpointSlice, Ingress, annotation};
 use super::web::ingress;
-use super::world::{SOON, World};
+use super::world::{SOON, Test, World};
 
 /// Of each address: whether it is ready, and the weight.
 type Shown = BTreeMap<IpAddr, (bool, String)>;

@@ -4,10 +4,10 @@ use anyhow::{Result, ensure};
 use multicluster_api::names;
 use serde_json::{Value, json};
 
-use super::harness::{Test, test};
+use super::harness::test;
 use super::objects::{ConfigMap, Secret, entry, label, list};
 use super::web::only_in;
-use super::world::World;
+use super::world::{Test, World};
 
 /// A ConfigMap with one entry, `key`.
 pub fn config_map(ns: &str, name: &str, value: &str) -> Value {

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use testbed::Network;
 
 use super::files::{config_map, mounting};
-use super::harness::{Test, alone};
+use super::harness::alone;
 use super::objects::{ConfigMap, entry};
-use super::world::World;
+use super::world::{Test, World};
 
 /// An update meets a target that is away: the other one has it at once, this one when it is back.
 async fn cut(world: &World, network: Network, ns: &'static str) -> Result<()> {

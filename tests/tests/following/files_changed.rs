@@ -7,10 +7,10 @@ use multicluster_api::names;
 use serde_json::{Value, json};
 
 use super::files::{config_map, secret};
-use super::harness::{Test, alone, test};
+use super::harness::{alone, test};
 use super::objects::{ConfigMap, Kind, Secret, annotation, entry, label};
 use super::web::only_in;
-use super::world::World;
+use super::world::{Test, World};
 
 /// How late an update may be.
 const UPDATE: Duration = Duration::from_secs(2);

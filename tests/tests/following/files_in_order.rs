@@ -17,8 +17,8 @@ use tokio::task::JoinHandle;
 
 use super::files::{config_map, secret};
 use super::fixtures::Template;
-use super::harness::{Test, alone, test};
-use super::world::World;
+use super::harness::{alone, test};
+use super::world::{Test, World};
 
 /// At which resourceVersion each object was created: one etcd counts for all kinds.
 type Created = Arc<Mutex<BTreeMap<String, u64>>>;

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use testbed::eventually;
 
 use super::files::{config_map, mounting, secret};
-use super::harness::{Test, test};
+use super::harness::test;
 use super::objects::{ConfigMap, Secret, Service, entry, label};
 use super::support::preferring;
-use super::world::{SOON, World, node_of};
+use super::world::{SOON, Test, World, node_of};
 
 /// A Deployment whose pods would rather go to `us`, with a ConfigMap.
 fn rather_in_us(ns: &str, app: &str, file: &str) -> Value {

@@ -4,21 +4,13 @@
 //! One source and two targets, `us` and `eu`, behind links that a test can disturb; load balancers in the targets; DNS.
 //! `cargo test -p multicluster-tests --test following NAME` runs one of the tests.
 #![allow(clippy::unwrap_used)]
-// Not every helper of the other end-to-end tests is needed here.
-#![allow(dead_code)]
 
-#[path = "../e2e/world.rs"]
-mod clusters;
 mod endpoint_slices;
 mod files;
 mod files_and_failures;
 mod files_changed;
 mod files_in_order;
 mod files_refused;
-#[path = "../e2e/fixtures.rs"]
-mod fixtures;
-#[path = "../e2e/harness.rs"]
-mod harness;
 mod many_objects;
 mod multi_cluster_services;
 mod names_in_dns;
@@ -29,13 +21,12 @@ mod selectors;
 mod services;
 mod services_changed;
 mod status;
-#[path = "../failures/support.rs"]
-mod support;
 mod tutorial;
 mod web;
 mod world;
 
-use harness::Test;
+use testbed::suite::{fixtures, harness, support, world as clusters};
+use world::Test;
 
 fn main() {
     let tests: Vec<Test> = [

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use testbed::bench::proc::rss_mib;
 
 use super::files::config_map;
-use super::harness::{Test, alone};
+use super::harness::alone;
 use super::objects::{self, ConfigMap, Kind, Service, entry};
 use super::web::only_in;
-use super::world::World;
+use super::world::{Test, World};
 
 const CONFIG_MAPS: usize = 5_000;
 const SERVICES: usize = 2_000;

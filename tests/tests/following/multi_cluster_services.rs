@@ -12,11 +12,11 @@ use multicluster_api::names;
 use serde_json::{Value, json};
 use testbed::{Network, eventually};
 
-use super::harness::{Test, alone, test};
+use super::harness::{alone, test};
 use super::objects::Kind::{ServiceExport, ServiceImport};
 use super::objects::{EndpointSlice, Service, list};
 use super::web::{deployments, service};
-use super::world::{SOON, World, node_of};
+use super::world::{SOON, Test, World, node_of};
 
 const CLUSTERS: [&str; 3] = ["source", "us", "eu"];
 /// A cluster that was cut off is out of the others' endpoints within this time.

@@ -11,11 +11,11 @@ use testbed::dns::Zone;
 use testbed::eventually;
 use testbed::load_balancers::Front;
 
-use super::harness::{Test, alone, test};
+use super::harness::{alone, test};
 use super::objects::{DnsEndpoint, Service, merge};
 use super::rule::LAG;
 use super::web::{annotated, ingress, service};
-use super::world::{REGIONS, SOON, World};
+use super::world::{REGIONS, SOON, Test, World};
 
 impl World {
     /// Start an application behind an Ingress with these annotations; wait until its name leads to all of `targets`.

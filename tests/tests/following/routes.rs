@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use testbed::dns::Zone;
 use testbed::load_balancers::Front;
 
-use super::harness::{Test, alone, test};
+use super::harness::{alone, test};
 use super::objects::{ConfigMap, Gateway, HttpRoute, Ingress, Secret, Service, annotation, label, list, merge};
 use super::web::{annotated, ingress, only_in, service};
-use super::world::World;
+use super::world::{Test, World};
 
 /// A certificate that nobody checks: the API server wants only its entries.
 fn tls(ns: &str, name: &str) -> Value {

@@ -4,10 +4,10 @@ use anyhow::{Result, ensure};
 use multicluster_api::names;
 use serde_json::{Value, json};
 
-use super::harness::{Test, test};
+use super::harness::test;
 use super::objects::{Service, annotation};
 use super::web::service;
-use super::world::World;
+use super::world::{Test, World};
 
 /// The selector for delegates' labels, its original kept, and marked for Cilium's mesh.
 fn rewritten(object: &Value, app: &str) -> bool {

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use testbed::eventually;
 use testbed::load_balancers::{Front, NAMED};
 
-use super::harness::{Test, test};
+use super::harness::test;
 use super::objects::{EndpointSlice, Service, annotation, label, list, merge};
 use super::web::{deployments, only_in, service};
-use super::world::{SOON, World};
+use super::world::{SOON, Test, World};
 
 /// Fields that a cluster gives, and their values mean nothing in another one.
 const GIVEN: [&str; 5] = ["clusterIP", "clusterIPs", "selector", "ports", "healthCheckNodePort"];

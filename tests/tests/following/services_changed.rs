@@ -6,11 +6,11 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use testbed::eventually;
 
-use super::harness::{Test, alone, test};
+use super::harness::{alone, test};
 use super::objects::Service;
 use super::services::finds_its_pods;
 use super::web::service;
-use super::world::{SOON, World};
+use super::world::{SOON, Test, World};
 
 /// What a Service's user changes follows at once; what the target gave stays.
 async fn updates(world: &World) -> Result<()> {

@@ -10,12 +10,12 @@ use testbed::dns::Zone;
 use testbed::load_balancers::{DUAL, Front, NAMED};
 use testbed::{Network, eventually};
 
-use super::harness::{Test, alone, test};
+use super::harness::{alone, test};
 use super::objects::{Gateway, Ingress, Kind, Service, merge};
 use super::routes::{gateway, http_route};
 use super::rule::LAG;
 use super::web::{annotated, ingress, service};
-use super::world::{SOON, World};
+use super::world::{SOON, Test, World};
 
 /// Addresses and names that a status shows, each as often as it is there.
 fn shown(object: &Value) -> Vec<String> {

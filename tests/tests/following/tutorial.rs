@@ -13,11 +13,11 @@ use testbed::dns::Zone;
 use testbed::load_balancers::{Front, NAMED};
 use testbed::{Network, eventually};
 
-use super::harness::{Test, alone};
+use super::harness::alone;
 use super::objects::{self, Ingress, Service, list};
 use super::rule::{LAG, Rule};
 use super::web::{annotated, in_region};
-use super::world::{REGIONS, World, node_of};
+use super::world::{REGIONS, Test, World, node_of};
 
 const APP: &str = "hello-world";
 

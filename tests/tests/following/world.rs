@@ -15,13 +15,16 @@ use testbed::load_balancers::{Addresses, LoadBalancers};
 use testbed::product::{Product, Role, Scope};
 use testbed::{Cluster, ClusterOptions, Link, NodePool, Testbed};
 
-pub use super::clusters::{SOON, describe, is_running, node_of, phase};
+pub use super::clusters::{SOON, is_running, node_of};
 use super::{clusters, fixtures};
 
 /// The label with a target's region.
 pub const REGION: &str = "topology.kubernetes.io/region";
 /// The targets with their regions.
 pub const REGIONS: [(&str, &str); 2] = [("us", "us-west-2"), ("eu", "eu-west-3")];
+
+/// A test in this world.
+pub type Test = super::harness::Test<World>;
 
 /// The clusters that all tests share.
 pub struct World {

@@ -2,22 +2,13 @@
 //!
 //! The clusters are those of the other end-to-end tests. Every test stops replicas, so each runs alone.
 #![allow(clippy::unwrap_used)]
-// Not every helper of the other end-to-end tests is needed here.
-#![allow(dead_code)]
 
 mod agents;
-#[path = "../e2e/fixtures.rs"]
-mod fixtures;
-#[path = "../e2e/harness.rs"]
-mod harness;
-mod leader;
-mod observer;
 mod rolling;
 mod servers;
-#[path = "../e2e/world.rs"]
-mod world;
 
 use harness::Test;
+use testbed::suite::{fixtures, harness, leader, observer, world};
 use world::World;
 
 fn main() {

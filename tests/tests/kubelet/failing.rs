@@ -1,34 +1,41 @@
 //! What ends, ends soon and says why; what is merely silent lives.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use kube::ResourceExt;
 use testbed::{Network, eventually};
 
-use super::harness::{Test, alone};
+use super::harness::alone;
 use super::kubectl::Protocol;
 use super::leader::{all_up, leader, successor};
-use super::world::{NODE, SOON, World};
+use super::world::{NODE, SOON, Test, World};
 
 /// How long a person waits for the answer that there is none.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub fn tests() -> Vec<Test> {
     vec![
-        alone("a_target_that_does_not_answer_is_named_within_5_s", async |world| {
-            world.pod("fail-silent").await?;
-            let result = silent(&world).await;
-            world.link("us").set(Network::Up);
-            result
-        }),
-        alone("a_delegate_that_is_gone_is_said_so_within_5_s", async |world| {
-            let agents = world.product.target("us")?.agent.all();
-            let result = gone(&world).await;
-            agents.iter().try_for_each(|agent| agent.process.resume())?;
-            world.product.wait_node_ready(NODE).await?;
-            result
-        }),
+        alone(
+            "a_target_that_does_not_answer_is_named_within_5_s",
+            async |world: Arc<World>| {
+                world.pod("fail-silent").await?;
+                let result = silent(&world).await;
+                world.link("us").set(Network::Up);
+                result
+            },
+        ),
+        alone(
+            "a_delegate_that_is_gone_is_said_so_within_5_s",
+            async |world: Arc<World>| {
+                let agents = world.product.target("us")?.agent.all();
+                let result = gone(&world).await;
+                agents.iter().try_for_each(|agent| agent.process.resume())?;
+                world.product.wait_node_ready(NODE).await?;
+                result
+            },
+        ),
         alone("without_the_role_in_the_target_its_name_is_said", async |world| {
             denied(&world).await
         }),

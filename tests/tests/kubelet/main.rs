@@ -3,26 +3,15 @@
 //! The source's API server verifies the virtual nodes' serving certificate, which lives for a minute and is renewed all the
 //! time. `cargo test -p multicluster-tests --test kubelet NAME` runs one of the tests.
 #![allow(clippy::unwrap_used)]
-// Not every helper of the other end-to-end tests is needed here.
-#![allow(dead_code)]
 
-#[path = "../e2e/world.rs"]
-mod clusters;
 mod failing;
-#[path = "../e2e/fixtures.rs"]
-mod fixtures;
-#[path = "../e2e/harness.rs"]
-mod harness;
-#[path = "../trust/kubectl.rs"]
-mod kubectl;
-#[path = "../high_availability/leader.rs"]
-mod leader;
 mod many;
 mod strangers;
 mod talking;
 mod world;
 
-use harness::Test;
+use testbed::suite::{fixtures, harness, kubectl, leader, world as clusters};
+use world::Test;
 
 fn main() {
     let tests: Vec<Test> = [talking::tests(), strangers::tests(), failing::tests(), many::tests()]

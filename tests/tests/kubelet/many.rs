@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::LogParams;
 
-use super::harness::{Test, alone};
-use super::world::World;
+use super::harness::alone;
+use super::world::{Test, World};
 
 const STREAMS: usize = 100;
 /// More than all buffers between the pod and who does not read hold.

@@ -5,8 +5,8 @@ use serde_json::Value;
 use testbed::Authority;
 use testbed::wire::{Door, Version};
 
-use super::harness::{Test, test};
-use super::world::{NODE, World};
+use super::harness::test;
+use super::world::{NODE, Test, World};
 
 pub fn tests() -> Vec<Test> {
     vec![

@@ -1,5 +1,6 @@
 //! kubectl speaks with proxy pods as with any.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -7,32 +8,35 @@ use testbed::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::harness::{Test, test};
+use super::harness::test;
 use super::kubectl::Protocol;
-use super::world::{SOON, World};
+use super::world::{SOON, Test, World};
 
 pub fn tests() -> Vec<Test> {
     vec![
         test("logs_are_the_delegates", async |world| logs(&world).await),
-        test("exec_runs_in_the_delegate", async |world| {
+        test("exec_runs_in_the_delegate", async |world: Arc<World>| {
             world.pod("talk-exec").await?;
             for protocol in [Protocol::WebSocket, Protocol::Spdy] {
                 exec(&world, protocol).await.with_context(|| format!("{protocol:?}"))?;
             }
             Ok(())
         }),
-        test("attach_and_port_forward_reach_the_delegate", async |world| {
-            world.pod("talk-on").await?;
-            for protocol in [Protocol::WebSocket, Protocol::Spdy] {
-                attach(&world, protocol)
-                    .await
-                    .with_context(|| format!("{protocol:?}"))?;
-                forward(&world, protocol)
-                    .await
-                    .with_context(|| format!("{protocol:?}"))?;
-            }
-            Ok(())
-        }),
+        test(
+            "attach_and_port_forward_reach_the_delegate",
+            async |world: Arc<World>| {
+                world.pod("talk-on").await?;
+                for protocol in [Protocol::WebSocket, Protocol::Spdy] {
+                    attach(&world, protocol)
+                        .await
+                        .with_context(|| format!("{protocol:?}"))?;
+                    forward(&world, protocol)
+                        .await
+                        .with_context(|| format!("{protocol:?}"))?;
+                }
+                Ok(())
+            },
+        ),
         test("files_are_copied", async |world| copy(&world).await),
     ]
 }

@@ -17,6 +17,9 @@ use testbed::wire::Door;
 /// The virtual node.
 pub const NODE: &str = "admiralty-us";
 
+/// A test in this world.
+pub type Test = super::harness::Test<World>;
+
 /// The clusters that all tests share.
 pub struct World {
     clusters: clusters::World,

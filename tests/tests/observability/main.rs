@@ -1,21 +1,13 @@
 //! What an operator sees: metrics, events, probes, alert rules, the dashboard. One source and one target, behind a link
 //! that is cut for a while.
 #![allow(clippy::unwrap_used)]
-// Not every helper of the other end-to-end tests is needed here.
-#![allow(dead_code)]
 
 mod documented;
 mod exposed;
-#[path = "../e2e/fixtures.rs"]
-mod fixtures;
-#[path = "../e2e/harness.rs"]
-mod harness;
 mod outage;
 mod rules;
 mod traces;
 mod trust;
-#[path = "../e2e/world.rs"]
-mod world;
 
 use std::sync::Arc;
 
@@ -23,6 +15,7 @@ use anyhow::Result;
 use exposed::Exposed;
 use harness::{Test, test};
 use testbed::product::{Product, Programs, Role, Scope};
+use testbed::suite::{fixtures, harness, world};
 use testbed::{ClusterOptions, Link, NodePool, Testbed};
 use tokio::sync::OnceCell;
 use world::World;

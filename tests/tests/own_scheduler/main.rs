@@ -1,14 +1,5 @@
 //! The cluster's own kube-scheduler carries the extender, instead of a second one.
 #![allow(clippy::unwrap_used)]
-// Not every helper of the other end-to-end tests is needed here.
-#![allow(dead_code)]
-
-#[path = "../e2e/fixtures.rs"]
-mod fixtures;
-#[path = "../e2e/harness.rs"]
-mod harness;
-#[path = "../e2e/world.rs"]
-mod world;
 
 use anyhow::{Context, Result, ensure};
 use fixtures::{Template, namespace};
@@ -16,6 +7,7 @@ use harness::{Test, test};
 use serde_json::Value;
 use testbed::Testbed;
 use testbed::product::{point_at_extender, repository};
+use testbed::suite::{fixtures, harness, world};
 use world::{World, node_of};
 
 fn main() {

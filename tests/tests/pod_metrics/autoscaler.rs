@@ -7,8 +7,8 @@ use testbed::autoscaling::Scaled;
 use testbed::usage::{self, set_load};
 
 use super::fixtures::{Template, namespace};
-use super::harness::{Test, test};
-use super::world::{MEASURED, World};
+use super::harness::test;
+use super::world::{MEASURED, Test, World};
 
 pub fn tests() -> Vec<Test> {
     vec![test("an_autoscaler_scales_one_deployment_over_two_targets", scales)]

@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 use testbed::{eventually, usage};
 
 use super::fixtures::{Template, namespace};
-use super::harness::{Test, alone};
+use super::harness::alone;
 use super::top::top;
-use super::world::{MEASURED, World};
+use super::world::{MEASURED, Test, World};
 
 pub fn tests() -> Vec<Test> {
     vec![alone("a_target_without_metrics_harms_no_other", without_metrics)]

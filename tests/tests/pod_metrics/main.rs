@@ -2,21 +2,14 @@
 //!
 //! One source and the targets `eu` and `us`, with a metrics-server each; what their pods use, kwok makes up.
 #![allow(clippy::unwrap_used)]
-// Not every helper of the other end-to-end tests is needed here.
-#![allow(dead_code)]
 
 mod autoscaler;
 mod away;
-#[path = "../e2e/world.rs"]
-mod clusters;
-#[path = "../e2e/fixtures.rs"]
-mod fixtures;
-#[path = "../e2e/harness.rs"]
-mod harness;
 mod top;
 mod world;
 
-use harness::Test;
+use testbed::suite::{fixtures, harness, world as clusters};
+use world::Test;
 
 fn main() {
     let tests: Vec<Test> = [top::tests(), autoscaler::tests(), away::tests()]

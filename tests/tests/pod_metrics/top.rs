@@ -9,8 +9,8 @@ use testbed::{Cluster, eventually, usage};
 
 use super::clusters::node_of;
 use super::fixtures::{Template, namespace};
-use super::harness::{Test, test};
-use super::world::{MEASURED, World};
+use super::harness::test;
+use super::world::{MEASURED, Test, World};
 
 pub fn tests() -> Vec<Test> {
     vec![

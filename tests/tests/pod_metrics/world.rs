@@ -17,6 +17,9 @@ use super::clusters;
 /// Two readings of metrics-server in the target, two more in the source, and what autoscalers take on top.
 pub const MEASURED: Duration = Duration::from_secs(150);
 
+/// A test in this world.
+pub type Test = super::harness::Test<World>;
+
 /// Source and targets with the product, and metrics-servers.
 pub struct World {
     clusters: clusters::World,

@@ -10,10 +10,10 @@ use testbed::wire::{Answer, Version};
 use testbed::{Authority, KeyPair, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::harness::{Test, test};
+use super::harness::test;
 use super::jwt::{self, Issuer, unsigned};
 use super::tutorial::DEFAULT;
-use super::world::{SOON, World};
+use super::world::{SOON, Test, World};
 
 /// How long the proxy may wait for somebody who says nothing.
 const SLOW: Duration = Duration::from_secs(45);

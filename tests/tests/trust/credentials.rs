@@ -12,14 +12,14 @@ use testbed::wire::Door;
 use testbed::{Authority, Cluster, KeyPair};
 
 use super::bad_input::chaperon;
-use super::harness::{Test, test};
+use super::harness::test;
 use super::rotation::secrets;
 use super::tutorial::DEFAULT;
 use super::who_may;
-use super::world::World;
+use super::world::{Test, World};
 
 pub fn tests() -> Vec<Test> {
-    vec![test("what_a_stolen_credential_is_worth", async |world| {
+    vec![test("what_a_stolen_credential_is_worth", async |world: Arc<World>| {
         world.tutorial().await?;
         let rows = rows()?;
         ensure!(rows.len() == 7, "{rows:?}");

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use testbed::eventually;
 use testbed::product::{base64, object};
 
-use super::harness::{Test, test};
+use super::harness::test;
 use super::jwt;
 use super::pages::objects;
 use super::tutorial::{DEFAULT, regional};
-use super::world::{SOON, World, describe, is_running};
+use super::world::{SOON, Test, World, describe, is_running};
 
 pub fn tests() -> Vec<Test> {
     vec![test("an_api_server_believes_the_source_by_itself", direct)]

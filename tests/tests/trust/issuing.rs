@@ -10,13 +10,13 @@ use serde_json::json;
 use testbed::product::object;
 
 use super::fixtures::namespace;
-use super::harness::{Test, alone, test};
+use super::harness::{alone, test};
 use super::who_may::{not_ready, ready};
-use super::world::World;
+use super::world::{Test, World};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("a_service_account_that_is_not_there", async |world| {
+        test("a_service_account_that_is_not_there", async |world: Arc<World>| {
             let ns = namespace(&world, "issuing-account").await?;
             let token = json!({ "serviceAccountName": "later" });
             kubeconfig(&world, ns, json!({ "secretName": "made", "token": token })).await?;
@@ -29,7 +29,7 @@ pub fn tests() -> Vec<Test> {
             ready(world.source(), "kubeconfigs", ns, "asked").await?;
             issued(&world, ns).await
         }),
-        test("a_secret_that_is_somebody_elses", async |world| {
+        test("a_secret_that_is_somebody_elses", async |world: Arc<World>| {
             let ns = namespace(&world, "issuing-secret").await?;
             let create = [
                 "create",
@@ -55,7 +55,7 @@ pub fn tests() -> Vec<Test> {
             ready(world.source(), "kubeconfigs", ns, "asked").await?;
             issued(&world, ns).await
         }),
-        alone("an_issuer_that_is_not_there", async |world| {
+        alone("an_issuer_that_is_not_there", async |world: Arc<World>| {
             let ns = namespace(&world, "issuing-issuer").await?;
             let issuer = world
                 .source()

@@ -4,25 +4,14 @@
 //! proxy each; the target `direct`, whose API server believes its tokens by itself. `cargo test -p multicluster-tests --test
 //! trust NAME` runs one of the tests.
 #![allow(clippy::unwrap_used)]
-// Not every helper of the other end-to-end tests is needed here.
-#![allow(dead_code)]
 
 mod audit;
 mod bad_input;
 mod caller;
-#[path = "../e2e/world.rs"]
-mod clusters;
 mod credentials;
 mod direct;
-#[path = "../e2e/fixtures.rs"]
-mod fixtures;
-#[path = "../e2e/harness.rs"]
-mod harness;
 mod issuing;
 mod jwt;
-mod kubectl;
-#[path = "../high_availability/observer.rs"]
-mod observer;
 mod pages;
 mod passing;
 mod revocation;
@@ -31,7 +20,8 @@ mod tutorial;
 mod who_may;
 mod world;
 
-use harness::Test;
+use testbed::suite::{fixtures, harness, kubectl, observer, world as clusters};
+use world::Test;
 
 fn main() {
     let tests: Vec<Test> = [

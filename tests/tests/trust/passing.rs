@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use hyper::body::Bytes;
@@ -16,13 +18,13 @@ use tokio::net::TcpStream;
 
 use super::bad_input::chaperon;
 use super::caller::Caller;
-use super::harness::{Test, alone, test};
+use super::harness::{alone, test};
 use super::kubectl::{Protocol, Running};
-use super::world::{SOON, World};
+use super::world::{SOON, Test, World};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("kubectl_works_through_the_proxy", async |world| {
+        test("kubectl_works_through_the_proxy", async |world: Arc<World>| {
             let caller = world.guest("eu", "passing-kubectl").await?;
             caller.pod(&world, "web").await?;
             for protocol in [Protocol::WebSocket, Protocol::Spdy] {

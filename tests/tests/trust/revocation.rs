@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Event;
 use kube::Api;
@@ -11,17 +13,17 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::caller::Caller;
-use super::harness::{Test, alone, test};
+use super::harness::{alone, test};
 use super::kubectl::{Protocol, Running};
 use super::passing::{echo, port_forward};
-use super::world::{SOON, World};
+use super::world::{SOON, Test, World};
 
 /// What is promised.
 const CUT: Duration = Duration::from_secs(5);
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("deleting_a_source_cuts_its_user_off", async |world| {
+        test("deleting_a_source_cuts_its_user_off", async |world: Arc<World>| {
             for target in ["us", "eu"] {
                 let caller = world.caller(target, "revoked-source").await?;
                 caller.pod(&world, "web").await?;
@@ -33,7 +35,7 @@ pub fn tests() -> Vec<Test> {
             }
             Ok(())
         }),
-        test("deleting_a_provider_cuts_its_users_off", async |world| {
+        test("deleting_a_provider_cuts_its_users_off", async |world: Arc<World>| {
             let caller = world.caller("us", "revoked-provider").await?;
             caller.pod(&world, "web").await?;
             // Somebody else does not notice.
@@ -48,7 +50,7 @@ pub fn tests() -> Vec<Test> {
         }),
         alone(
             "one_is_cut_off_also_when_the_proxys_own_watches_are_silently_dead",
-            async |world| {
+            async |world: Arc<World>| {
                 let caller = world.caller("us", "revoked-silently").await?;
                 caller.pod(&world, "web").await?;
                 let open = Open::all(&world, &caller, Protocol::WebSocket).await?;
@@ -101,7 +103,7 @@ impl Open {
 
     /// All of it goes on.
     async fn go_on(&mut self) -> Result<()> {
-        for running in &mut self.running {
+        for running in self.running.iter_mut().chain([&mut self.forward]) {
             running.runs()?;
         }
         self.exec.enter("again").await?;

@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use testbed::eventually;
 use tokio::task::JoinHandle;
 
-use super::harness::{Test, alone};
+use super::harness::alone;
 use super::observer::readiness;
 use super::tutorial::{DEFAULT, TARGETS, regional};
-use super::world::{SOON, World, describe, is_running, phase};
+use super::world::{SOON, Test, World, describe, is_running, phase};
 
 /// Pods of each Deployment.
 const REPLICAS: usize = 4;

@@ -10,9 +10,9 @@ use testbed::eventually;
 use testbed::product::Proof;
 
 use super::fixtures::Template;
-use super::harness::{Test, test};
+use super::harness::test;
 use super::pages::objects;
-use super::world::{REGION, SOON, World};
+use super::world::{REGION, SOON, Test, World};
 
 /// The tutorial's namespace.
 pub const DEFAULT: &str = "default";

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use testbed::product::{base64, object};
 use testbed::{Cluster, eventually};
 
-use super::harness::{Test, test};
+use super::harness::test;
 use super::jwt;
 use super::kubectl::Kubectl;
 use super::tutorial::DEFAULT;
-use super::world::{SOON, World};
+use super::world::{SOON, Test, World};
 
 /// Where the product lives.
 const INSTALLED: &str = "multicluster-scheduler";

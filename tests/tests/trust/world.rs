@@ -24,6 +24,9 @@ pub const REGION: &str = "topology.kubernetes.io/region";
 /// A target that believes nobody yet.
 const NOBODY: &str = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt: []\n";
 
+/// A test in this world.
+pub type Test = super::harness::Test<World>;
+
 /// The clusters that all tests share.
 pub struct World {
     clusters: clusters::World,

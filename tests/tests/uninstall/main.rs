@@ -2,16 +2,8 @@
 //!
 //! One story in one world: each chapter begins with what the one before has left.
 #![allow(clippy::unwrap_used)]
-// Not every helper of the other end-to-end tests is needed here.
-#![allow(dead_code)]
 
-#[path = "../e2e/fixtures.rs"]
-mod fixtures;
 mod followers;
-#[path = "../e2e/harness.rs"]
-mod harness;
-#[path = "../e2e/world.rs"]
-mod world;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,6 +16,7 @@ use kube::ResourceExt;
 use multicluster_api::names;
 use serde_json::json;
 use testbed::product::Seat;
+use testbed::suite::{fixtures, harness, world};
 use testbed::{Component, eventually};
 use world::{SOON, World, describe, is_running, node_of};
 

@@ -1,6 +1,7 @@
 //! The extender answers kube-scheduler alone.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -48,46 +49,49 @@ async fn authority(world: &World) -> Result<Authority> {
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("the_extender_answers_the_schedulers_certificate_alone", async |world| {
-            let front = world.product.source.front()?;
-            let (ours, stranger) = (authority(&world).await?, Authority::new("multicluster-scheduler-ca")?);
-            let named = |name: &str, pair: Result<KeyPair>| folder(&world, name, &pair?).map(Some);
-            // The same authority, so that what follows is refused for its own reason.
-            let good = named("another-of-ours", ours.client(SCHEDULER, None))?;
-            let filter = || json!({"Pod": {}, "NodeNames": ["own-0"]}).to_string();
-            for caller in [Some(front.scheduler_tls.clone()), good] {
-                let (status, answer) = ask(&world, caller.as_ref(), "/filter", filter()).await?;
-                ensure!(status == 200 && answer.contains("own-0"), "{status} {answer}");
-            }
-            for (what, caller) in [
-                ("no certificate", None),
-                (
-                    "another authority of that name",
-                    named("stranger", stranger.client(SCHEDULER, None))?,
-                ),
-                (
-                    "another name",
-                    named("other-name", ours.client("kube-scheduler", None))?,
-                ),
-                (
-                    "a longer name",
-                    named("longer-name", ours.client("multicluster-scheduler2", None))?,
-                ),
-                ("expired", named("expired", ours.expired_client(SCHEDULER))?),
-                (
-                    "for servers only",
-                    named("server-only", ours.server(SCHEDULER, &[SCHEDULER]))?,
-                ),
-                ("the webhook's", Some(front.serving_tls.1.clone())),
-                ("the extender's own", Some(front.serving_tls.0.clone())),
-            ] {
-                for path in ["/filter", "/prioritize", "/preempt", "/bind", "/healthz", "/"] {
-                    let answer = ask(&world, caller.as_ref(), path, filter()).await;
-                    ensure!(answer.is_err(), "{what}, {path}: {answer:?}");
+        test(
+            "the_extender_answers_the_schedulers_certificate_alone",
+            async |world: Arc<World>| {
+                let front = world.product.source.front()?;
+                let (ours, stranger) = (authority(&world).await?, Authority::new("multicluster-scheduler-ca")?);
+                let named = |name: &str, pair: Result<KeyPair>| folder(&world, name, &pair?).map(Some);
+                // The same authority, so that what follows is refused for its own reason.
+                let good = named("another-of-ours", ours.client(SCHEDULER, None))?;
+                let filter = || json!({"Pod": {}, "NodeNames": ["own-0"]}).to_string();
+                for caller in [Some(front.scheduler_tls.clone()), good] {
+                    let (status, answer) = ask(&world, caller.as_ref(), "/filter", filter()).await?;
+                    ensure!(status == 200 && answer.contains("own-0"), "{status} {answer}");
                 }
-            }
-            Ok(())
-        }),
+                for (what, caller) in [
+                    ("no certificate", None),
+                    (
+                        "another authority of that name",
+                        named("stranger", stranger.client(SCHEDULER, None))?,
+                    ),
+                    (
+                        "another name",
+                        named("other-name", ours.client("kube-scheduler", None))?,
+                    ),
+                    (
+                        "a longer name",
+                        named("longer-name", ours.client("multicluster-scheduler2", None))?,
+                    ),
+                    ("expired", named("expired", ours.expired_client(SCHEDULER))?),
+                    (
+                        "for servers only",
+                        named("server-only", ours.server(SCHEDULER, &[SCHEDULER]))?,
+                    ),
+                    ("the webhook's", Some(front.serving_tls.1.clone())),
+                    ("the extender's own", Some(front.serving_tls.0.clone())),
+                ] {
+                    for path in ["/filter", "/prioritize", "/preempt", "/bind", "/healthz", "/"] {
+                        let answer = ask(&world, caller.as_ref(), path, filter()).await;
+                        ensure!(answer.is_err(), "{what}, {path}: {answer:?}");
+                    }
+                }
+                Ok(())
+            },
+        ),
         test("the_scheduler_itself_cannot_bind_across_namespaces", async |world| {
             let (mine, theirs) = (
                 namespace(&world, "bind-mine").await?,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::eventually;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{ListParams, Patch, PatchParams};
@@ -11,7 +12,6 @@ use kube::{Api, ResourceExt};
 use multicluster_api::names;
 use parking_lot::Mutex;
 use serde_json::json;
-use testbed::eventually;
 use tokio::task::JoinHandle;
 
 use super::world::{SOON, World, describe, is_running};

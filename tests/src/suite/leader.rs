@@ -1,8 +1,8 @@
 //! Which replicas there are, and which of a cluster's agents leads, by their metrics.
 
+use crate::eventually;
+use crate::product::{Replica, Seat, admin_get};
 use anyhow::{Result, ensure};
-use testbed::eventually;
-use testbed::product::{Replica, Seat, admin_get};
 
 use super::world::{SOON, World};
 

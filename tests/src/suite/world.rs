@@ -9,13 +9,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::product::{Product, Role, Scope};
+use crate::{Cluster, ClusterOptions, Link, NodePool, Testbed, completing, eventually};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use multicluster_api::{PodChaperon, names};
-use testbed::product::{Product, Role, Scope};
-use testbed::{Cluster, ClusterOptions, Link, NodePool, Testbed, completing, eventually};
 
 /// How long controllers may take for what takes them about a second.
 pub const SOON: Duration = Duration::from_secs(60);

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use crate::eventually;
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use multicluster_api::{ClusterTarget, names};
 use serde_json::{Value, json};
-use testbed::eventually;
 
 use super::fixtures::Template;
 use super::world::{SOON, World, describe, is_running, node_of, phase};

@@ -4,25 +4,25 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
+use crate::Testbed;
 use anyhow::Result;
 use libtest_mimic::{Arguments, Failed, Trial};
 use parking_lot::RwLock;
-use testbed::Testbed;
 use tokio::runtime::Runtime;
 
 use super::world::World;
 
-type Body = Box<dyn Fn(Arc<World>) -> Pin<Box<dyn Future<Output = Result<()>>>> + Send + Sync>;
+type Body<W> = Box<dyn Fn(Arc<W>) -> Pin<Box<dyn Future<Output = Result<()>>>> + Send + Sync>;
 
-/// A named test.
-pub struct Test {
+/// A named test in a world that it shares with others.
+pub struct Test<W = World> {
     name: &'static str,
     alone: bool,
-    body: Body,
+    body: Body<W>,
 }
 
 /// Make a test of an async function.
-pub fn test<F>(name: &'static str, body: impl Fn(Arc<World>) -> F + Send + Sync + 'static) -> Test
+pub fn test<W, F>(name: &'static str, body: impl Fn(Arc<W>) -> F + Send + Sync + 'static) -> Test<W>
 where
     F: Future<Output = Result<()>> + 'static,
 {
@@ -34,7 +34,7 @@ where
 }
 
 /// Make a test that no other test may run beside, since it stops what the others use.
-pub fn alone<F>(name: &'static str, body: impl Fn(Arc<World>) -> F + Send + Sync + 'static) -> Test
+pub fn alone<W, F>(name: &'static str, body: impl Fn(Arc<W>) -> F + Send + Sync + 'static) -> Test<W>
 where
     F: Future<Output = Result<()>> + 'static,
 {
@@ -45,10 +45,11 @@ where
 }
 
 /// Run the tests that the arguments ask for. The world is made when the first of them needs it.
-pub fn main<S, F>(run: &'static str, tests: Vec<Test>, start: S)
+pub fn main<W, S, F>(run: &'static str, tests: Vec<Test<W>>, start: S)
 where
+    W: Send + Sync + 'static,
     S: Fn(Testbed) -> F + Send + Sync + 'static,
-    F: Future<Output = Result<World>>,
+    F: Future<Output = Result<W>>,
 {
     let runtime = Arc::new(
         tokio::runtime::Builder::new_multi_thread()
@@ -56,7 +57,7 @@ where
             .build()
             .unwrap(),
     );
-    let world: Arc<OnceLock<Result<Arc<World>, String>>> = Arc::default();
+    let world: Arc<OnceLock<Result<Arc<W>, String>>> = Arc::default();
     let start = Arc::new(start);
     let turns: Arc<RwLock<()>> = Arc::default();
     let trials = tests.into_iter().map(|test| {
@@ -76,7 +77,7 @@ where
                 }
             };
             result.map_err(|error| {
-                testbed::keep_logs();
+                crate::keep_logs();
                 Failed::from(format!("{error:#}"))
             })
         })
@@ -91,11 +92,11 @@ where
     conclusion.exit();
 }
 
-fn make<F: Future<Output = Result<World>>>(
+fn make<W, F: Future<Output = Result<W>>>(
     run: &str,
     runtime: &Runtime,
     start: &impl Fn(Testbed) -> F,
-) -> Result<Arc<World>, String> {
+) -> Result<Arc<W>, String> {
     let made = runtime.block_on(async { anyhow::Ok(Arc::new(start(Testbed::new(run).await?).await?)) });
     made.map_err(|error| format!("the world could not be made: {error:#}"))
 }

@@ -3,10 +3,11 @@
 use multicluster_api::names;
 use serde_json::{Value, json};
 
-use testbed::product::Product;
+use super::world::World;
+use crate::product::Product;
 
 /// Make a namespace of its own for a test.
-pub async fn namespace(world: &super::world::World, name: &'static str) -> anyhow::Result<&'static str> {
+pub async fn namespace(world: &World, name: &'static str) -> anyhow::Result<&'static str> {
     Product::namespace(&world.product, name).await?;
     Ok(name)
 }
@@ -117,7 +118,7 @@ impl Template {
     pub fn job(&self, namespace: &str, name: &str, completions: usize) -> Value {
         let template = self
             .clone()
-            .annotation(testbed::ENDS, "true")
+            .annotation(crate::ENDS, "true")
             .spec("restartPolicy", json!("Never"));
         json!({
             "apiVersion": "batch/v1", "kind": "Job",
