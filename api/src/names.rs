@@ -87,7 +87,8 @@ pub const EXTERNAL_DNS_PREFIX: &str = "external-dns.alpha.kubernetes.io/";
 /// Label and annotation of EndpointSlices and DNSEndpoints: what they expose. `ingress.web`, or for the annotation
 /// `ingress/web`.
 pub const EXPOSES: &str = "multicluster.admiralty.io/exposes";
-/// Label and annotation of EndpointSlices that expose something: the virtual node of the cluster.
+/// Label of virtual nodes: the name of the node. kube-scheduler spreads replicas over it. Label and annotation of EndpointSlices
+/// that expose something: the virtual node of the cluster.
 pub const CLUSTER: &str = "multicluster.admiralty.io/cluster";
 /// Annotation of EndpointSlices that expose something: how much of the traffic the cluster should get.
 pub const WEIGHT: &str = "multicluster.admiralty.io/weight";
@@ -114,7 +115,7 @@ pub const TARGET_NAMESPACE: &str = "multicluster.admiralty.io/target-namespace";
 pub const CLUSTER_TARGET_NAME: &str = "multicluster.admiralty.io/cluster-target-name";
 /// Annotation of virtual nodes: keys of the labels that came from the target, so that they can go again.
 pub const TARGET_LABELS: &str = "multicluster.admiralty.io/target-labels";
-/// Label of all nodes: a name of its own. A virtual node's is that of the node.
+/// Label of nodes: a name of its own. Virtual nodes have none.
 pub const HOSTNAME: &str = "kubernetes.io/hostname";
 /// Label of Targets and ClusterTargets: the network of the cluster's pods. Pods of equal networks reach each other by their
 /// addresses.

@@ -98,9 +98,9 @@ impl VirtualNodeName {
         &self.0
     }
 
-    /// The value of the label [`names::HOSTNAME`]: the name itself, or what no other node has when the name is longer than
-    /// a label's value may be.
-    pub fn hostname(&self) -> String {
+    /// The value of the label [`names::CLUSTER`]: the name itself, or what no other node has when the name is longer than a
+    /// label's value may be.
+    pub fn label_value(&self) -> String {
         if self.0.len() <= MAX_LABEL_VALUE {
             return self.0.clone();
         }
@@ -171,15 +171,15 @@ mod tests {
     }
 
     #[test]
-    fn hostnames_are_label_values_and_stay_apart() {
-        assert_eq!(TargetRef::cluster("eu").virtual_node().hostname(), "admiralty-eu");
+    fn label_values_stay_apart() {
+        assert_eq!(TargetRef::cluster("eu").virtual_node().label_value(), "admiralty-eu");
         for cut in 1..=60 {
-            let hostname = |end: &str| {
+            let value = |end: &str| {
                 let name = format!("{}.{}{end}", "t".repeat(cut), "t".repeat(60));
-                TargetRef::cluster(name).virtual_node().hostname()
+                TargetRef::cluster(name).virtual_node().label_value()
             };
-            assert!(is_label_value(&hostname("x")), "{}", hostname("x"));
-            assert_ne!(hostname("x"), hostname("y"));
+            assert!(is_label_value(&value("x")), "{}", value("x"));
+            assert_ne!(value("x"), value("y"));
         }
     }
 

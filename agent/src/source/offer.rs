@@ -69,7 +69,7 @@ impl Offer {
 }
 
 fn is_reserved(key: &str) -> bool {
-    // The name of one node; a virtual node has its own.
+    // The name of one node; virtual nodes stand for many.
     key == names::HOSTNAME || RESERVED_DOMAINS.iter().any(|domain| is_in_domain(key, domain))
 }
 

@@ -80,8 +80,9 @@ fn own_labels(target: &TargetRef) -> BTreeMap<String, String> {
         }
         None => put(names::CLUSTER_TARGET_NAME, &target.name),
     }
-    // As on every node. kube-scheduler spreads the pods of a workload over it, unless told otherwise: here over clusters.
-    put(names::HOSTNAME, &target.virtual_node().hostname());
+    // No kubernetes.io/hostname, as other nodes have: kube-scheduler would take virtual nodes for places where ordinary pods that
+    // are spread over hostnames could go, and leave some of them pending.
+    put(names::CLUSTER, &target.virtual_node().label_value());
     labels
 }
 

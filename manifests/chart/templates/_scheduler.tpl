@@ -4,18 +4,19 @@
 {{- $own := eq .Values.scheduler.mode "own" -}}
 {{- $config := .Files.Get ($own | ternary "files/own-scheduler-config.yaml" "files/kube-scheduler-config.yaml") -}}
 {{- if eq .Values.extender.scorePolicy "pack" -}}
-{{- $profile := "- schedulerName: admiralty-proxy\n" -}}
-{{- if not (contains $profile $config) -}}
-{{- fail "the scheduler's configuration has no profile admiralty-proxy" -}}
+{{- /* Spreading replicas over clusters is the opposite of packing. */ -}}
+{{- $spreading := include "multicluster.spreading" . -}}
+{{- if not (contains $spreading $config) -}}
+{{- fail "the scheduler's configuration does not spread as it did" -}}
 {{- end -}}
-{{- $config = replace $profile (printf "%s%s" $profile (include "multicluster.packing" .)) $config -}}
+{{- $config = replace $spreading "" $config -}}
 {{- end -}}
 {{- $config -}}
 {{- end -}}
 
-{{- define "multicluster.packing" }}  pluginConfig:
-  # Spreading replicas over clusters is the opposite of packing.
-  - name: PodTopologySpread
-    args:
-      defaultingType: List
-{{ end -}}
+{{- define "multicluster.spreading" }}
+      defaultConstraints:
+      - topologyKey: multicluster.admiralty.io/cluster
+        maxSkew: 3
+        whenUnsatisfiable: ScheduleAnyway
+{{- end -}}

@@ -72,7 +72,7 @@ impl Template {
     /// As many pods of `app` in each target as in the others.
     pub fn evenly_over_targets(self, app: &str) -> Self {
         let spread = json!({
-            "topologyKey": names::HOSTNAME, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule",
+            "topologyKey": names::CLUSTER, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule",
             "labelSelector": {"matchLabels": {"app": app}},
         });
         let constraints = json!({"topologySpreadConstraints": [spread]});

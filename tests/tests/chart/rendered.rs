@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 use testbed::manifests::described;
 use testbed::product::repository;
 
@@ -213,13 +213,13 @@ pub async fn changes(helm: Helm) -> Result<()> {
     Ok(())
 }
 
-/// With `scorePolicy=pack` kube-scheduler, the second one or the cluster's own, does not spread replicas by itself.
+/// With `scorePolicy=pack` kube-scheduler, the second one or the cluster's own, does not spread replicas over clusters.
 pub async fn packing(helm: Helm) -> Result<()> {
     for (mode, name) in [
         ("second", "multicluster-kube-scheduler"),
         ("own", "multicluster-own-scheduler"),
     ] {
-        for (policy, off) in [("spread", 0), ("pack", 1)] {
+        for (policy, wanted) in [("spread", 1), ("pack", 0)] {
             let values = [
                 format!("scheduler.mode={mode}"),
                 format!("extender.scorePolicy={policy}"),
@@ -235,10 +235,14 @@ pub async fn packing(helm: Helm) -> Result<()> {
             let plugins = profiles
                 .filter_map(|profile| profile["pluginConfig"].as_array())
                 .flatten();
-            let spreading = plugins.filter(|plugin| {
-                plugin["name"] == "PodTopologySpread" && plugin["args"] == json!({"defaultingType": "List"})
-            });
-            ensure!(spreading.count() == off, "{mode}, {policy}: {text}");
+            let mut spreading = plugins.filter(|plugin| plugin["name"] == "PodTopologySpread");
+            let spreading = spreading.next().context("spreading is kube-scheduler's own")?;
+            ensure!(
+                spreading["args"]["defaultingType"] == "List",
+                "{mode}, {policy}: {text}"
+            );
+            let constraints = spreading["args"]["defaultConstraints"].as_array().map_or(0, Vec::len);
+            ensure!(constraints == wanted, "{mode}, {policy}: {text}");
         }
     }
     Ok(())
