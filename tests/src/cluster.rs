@@ -209,7 +209,7 @@ impl Cluster {
                 Ok(())
             }
         };
-        tokio::try_join!(nodes, cert_manager, cluster.default_service_account())?;
+        tokio::try_join!(nodes, cert_manager, cluster.default_service_account("default"))?;
         Ok(cluster)
     }
 
@@ -384,9 +384,14 @@ impl Cluster {
         .await
     }
 
-    async fn default_service_account(&self) -> Result<()> {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client(), "default");
-        eventually("the default service account", START, async || {
+    /// Waits until a namespace has its service account `default`, without which no pod can be made there.
+    ///
+    /// Not at once when the API server was away: the stock controllers' watches pause up to a minute then (client-go's
+    /// reflector).
+    pub async fn default_service_account(&self, namespace: &str) -> Result<()> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
+        let what = format!("the default service account of {namespace} in cluster {}", self.name);
+        eventually(&what, START, async || {
             Ok(accounts.get_opt("default").await?.map(|_| ()))
         })
         .await

@@ -108,7 +108,7 @@ impl Product {
         std::iter::once(&self.source).chain(self.targets.values())
     }
 
-    /// Make a namespace in all clusters; in the source it is served by the webhook.
+    /// Make a namespace in all clusters, and wait until pods can be made there; in the source it is served by the webhook.
     pub async fn namespace(&self, name: &str) -> Result<()> {
         let plain = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}");
         let label = format!(
@@ -116,7 +116,8 @@ impl Product {
         );
         let targets = self.targets.values().map(|seat| seat.cluster.apply_yaml(&plain));
         tokio::try_join!(self.source.cluster.apply_yaml(&label), try_join_all(targets))?;
-        Ok(())
+        let accounts = self.seats().map(|seat| seat.cluster.default_service_account(name));
+        try_join_all(accounts).await.map(drop)
     }
 }
 
