@@ -104,7 +104,7 @@ async fn running(world: &World) -> Result<()> {
 async fn talking(world: &World) -> Result<()> {
     let said = world
         .run(concat!(
-            "pod=$(kubectl get pods --selector region=us-west-2 --output name | head -n 1)\n",
+            "pod=$(kubectl get pods --selector region=us-west-2 --output name | tail -n 1)\n",
             "code=0; kubectl exec $pod -- sh -c 'exit 7' || code=$?; echo code $code\n",
             "echo from here | kubectl exec --stdin $pod -- cat\n",
             "kubectl logs $pod --tail 1 --timestamps\n",
