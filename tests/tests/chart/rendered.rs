@@ -225,10 +225,8 @@ pub async fn packing(helm: Helm) -> Result<()> {
                 format!("extender.scorePolicy={policy}"),
             ];
             let objects = by_name(helm.template(&values.each_ref().map(String::as_str)).await?);
-            let map = objects
-                .iter()
-                .find(|(key, _)| key.starts_with("ConfigMap ") && key.ends_with(name));
-            let (_, map) = map.with_context(|| format!("no ConfigMap {name} among {:?}", objects.keys()))?;
+            let map = objects.get(&format!("ConfigMap {name}"));
+            let map = map.with_context(|| format!("no ConfigMap {name} among {:?}", objects.keys()))?;
             let text = map["data"]["config.yaml"].as_str().context("no configuration")?;
             let config: Value = serde_saphyr::from_str(text)?;
             let profiles = config["profiles"].as_array().into_iter().flatten();
